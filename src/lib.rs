@@ -1,1 +1,4 @@
 //! Kiln.
+
+#[doc(hidden)]
+pub mod kernels;
