@@ -1,0 +1,14 @@
+//! What a compiled program needs while it runs: memory for its tensors, and a team of threads.
+//!
+//! Nothing here knows what a program computes. A [`Team`] calls one function on each of its threads
+//! and gives them a [`Barrier`] to meet at; an [`AlignedBuffer`] holds bytes at the alignment that
+//! kernels expect. Neither allocates once it is made.
+
+mod barrier;
+mod buffer;
+mod event;
+mod team;
+
+pub use barrier::{Barrier, kiln_barrier};
+pub use buffer::{ALIGNMENT, AlignedBuffer, OutOfBounds};
+pub use team::{Team, Worker};
