@@ -1,0 +1,28 @@
+//! Running sums along an axis.
+
+use super::rule::{self, Accepts};
+use crate::{TensorType, TypeError};
+
+/// `cumulative_sum`: element `i` along the axis is the sum of the elements up to and with `i`; from the end when
+/// `reverse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cumulative {
+    /// The axis summed along.
+    pub axis: usize,
+    /// Whether the sum runs from the last element to the first.
+    pub reverse: bool,
+}
+
+impl Cumulative {
+    /// The name in text and in errors.
+    pub fn name(self) -> &'static str {
+        "cumulative_sum"
+    }
+
+    /// The result type: the operand's.
+    pub fn infer(self, operands: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [x] = rule::operands(self.name(), operands, [Accepts::Number])?;
+        rule::axis(self.name(), self.axis, x)?;
+        Ok(x.clone())
+    }
+}
