@@ -1,5 +1,6 @@
 //! Kiln.
 
+pub mod data;
 #[doc(hidden)]
 pub mod kernels;
 pub mod runtime;
