@@ -1,5 +1,7 @@
 //! Kiln.
 
+mod atomic_file;
+pub mod checkpoint;
 pub mod data;
 #[doc(hidden)]
 pub mod kernels;
