@@ -40,10 +40,7 @@ impl Isa {
 
     /// What this machine can run, best first; `Portable` is always the last.
     pub fn available() -> Vec<Isa> {
-        Isa::ALL
-            .into_iter()
-            .filter(|isa| isa.is_available())
-            .collect()
+        Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect()
     }
 
     /// The instruction set to use: the one named by `KILN_ISA`, else the best available.
@@ -65,11 +62,7 @@ impl Isa {
             return Ok(Isa::available()[0]);
         };
         let requested: Isa = name.parse()?;
-        if requested.is_available() {
-            Ok(requested)
-        } else {
-            Err(IsaError::Unavailable { requested })
-        }
+        if requested.is_available() { Ok(requested) } else { Err(IsaError::Unavailable { requested }) }
     }
 
     /// The name in `KILN_ISA`, in dumps and in errors.
@@ -117,10 +110,7 @@ impl FromStr for Isa {
     type Err = IsaError;
 
     fn from_str(name: &str) -> Result<Isa, IsaError> {
-        Isa::ALL
-            .into_iter()
-            .find(|isa| isa.name() == name)
-            .ok_or_else(|| IsaError::Unknown(name.to_owned()))
+        Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| IsaError::Unknown(name.to_owned()))
     }
 }
 

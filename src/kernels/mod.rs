@@ -3,4 +3,9 @@
 //! Everything here is a function over raw pointers and plain data, compiled once per instruction set ([`isa::Isa`])
 //! and chosen when the program starts. Nothing here allocates, blocks or knows the graph.
 
+pub mod gemm;
 pub mod isa;
+mod part;
+mod simd;
+#[cfg(test)]
+mod testing;
