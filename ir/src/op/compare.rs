@@ -37,6 +37,18 @@ impl CompareOp {
         }
     }
 
+    /// The value at one pair of elements.
+    pub fn reference<T: PartialOrd>(self, a: T, b: T) -> bool {
+        match self {
+            CompareOp::Eq => a == b,
+            CompareOp::Ne => a != b,
+            CompareOp::Lt => a < b,
+            CompareOp::Le => a <= b,
+            CompareOp::Gt => a > b,
+            CompareOp::Ge => a >= b,
+        }
+    }
+
     /// The result type: `bool` in the operands' shape.
     pub fn infer(self, operands: &[&TensorType]) -> Result<TensorType, TypeError> {
         let [lhs, rhs] = rule::operands(self.name(), operands, [Accepts::Any; 2])?;

@@ -20,7 +20,8 @@ pub struct Dot {
 /// Convolution without flipping the kernel (cross-correlation), as in neural networks.
 ///
 /// Operands: `x: [n, c, spatial...]`, `kernel: [o, c / groups, kernel spatial...]`; result
-/// `[n, o, out spatial...]`, with 1 to 3 spatial axes.
+/// `[n, o, out spatial...]`, with 1 to 3 spatial axes. Padding contributes nothing to a sum, whatever the kernel
+/// holds there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Conv {
     /// Distance between neighbouring window positions, per spatial axis.

@@ -63,6 +63,21 @@ impl LogicalOp {
         }
     }
 
+    /// The value at one pair of elements, given as bits widened with zeros (`b` is not looked at by `not`), `width` bits
+    /// of which are the type's: 1 for `bool`. A negative shift amount is a large one.
+    pub fn reference(self, a: u64, b: u64, width: u32) -> u64 {
+        let mask = u64::MAX >> (64 - width);
+        let amount = u32::try_from(b).ok().filter(|&amount| amount < width);
+        match self {
+            LogicalOp::And => a & b,
+            LogicalOp::Or => a | b,
+            LogicalOp::Xor => a ^ b,
+            LogicalOp::Not => !a & mask,
+            LogicalOp::ShiftLeft => amount.map_or(0, |amount| a << amount) & mask,
+            LogicalOp::ShiftRight => amount.map_or(0, |amount| a >> amount),
+        }
+    }
+
     /// The result type: that of the operands.
     pub fn infer(self, operands: &[&TensorType]) -> Result<TensorType, TypeError> {
         if self.n_operands() == 1 {

@@ -2,15 +2,16 @@
 
 use super::rule::{self, Accepts};
 use crate::{TensorType, TypeError};
+use std::ops::Range;
 
 /// An elementwise op of one operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UnaryOp {
-    /// `-x`.
+    /// `-x`; the least integer stays itself.
     Neg,
-    /// `|x|`.
+    /// `|x|`; the least integer stays itself.
     Abs,
-    /// -1, 0 or 1 by the sign of `x`; NaN stays NaN.
+    /// -1, 0 or 1 by the sign of `x`; a zero of either sign gives 0, NaN stays NaN.
     Sign,
     /// `e^x`.
     Exp,
@@ -140,6 +141,89 @@ impl UnaryOp {
             | UnaryOp::Ceil
             | UnaryOp::Round
             | UnaryOp::Reciprocal => Accepts::Float,
+        }
+    }
+
+    /// The value at one element; an `f32` op is this rounded once. Slow and plainly right: tests hold kernels to it, so
+    /// it shares no code with them. The functions are those of the `libm` crate, the same on every machine.
+    pub fn reference(self, x: f64) -> f64 {
+        match self {
+            UnaryOp::Neg => -x,
+            UnaryOp::Abs => x.abs(),
+            UnaryOp::Sign if x.is_nan() => x,
+            UnaryOp::Sign => f64::from(x > 0.0) - f64::from(x < 0.0),
+            UnaryOp::Exp => libm::exp(x),
+            UnaryOp::Expm1 => libm::expm1(x),
+            UnaryOp::Log => libm::log(x),
+            UnaryOp::Log1p => libm::log1p(x),
+            UnaryOp::Sqrt => x.sqrt(),
+            UnaryOp::Rsqrt => 1.0 / x.sqrt(),
+            UnaryOp::Sin => libm::sin(x),
+            UnaryOp::Cos => libm::cos(x),
+            UnaryOp::Tan => libm::tan(x),
+            UnaryOp::Asin => libm::asin(x),
+            UnaryOp::Acos => libm::acos(x),
+            UnaryOp::Atan => libm::atan(x),
+            UnaryOp::Sinh => libm::sinh(x),
+            UnaryOp::Cosh => libm::cosh(x),
+            UnaryOp::Tanh => libm::tanh(x),
+            // Of two equal forms the one whose exponential cannot overflow.
+            UnaryOp::Sigmoid if x < 0.0 => libm::exp(x) / (1.0 + libm::exp(x)),
+            UnaryOp::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
+            UnaryOp::Erf => libm::erf(x),
+            UnaryOp::Floor => x.floor(),
+            UnaryOp::Ceil => x.ceil(),
+            UnaryOp::Round => x.round_ties_even(),
+            UnaryOp::Reciprocal => 1.0 / x,
+        }
+    }
+
+    /// The value at one integer, to be wrapped to its type.
+    ///
+    /// # Panics
+    /// When the op is not defined on integers, which the type rule excludes.
+    pub fn reference_int(self, x: i64) -> i64 {
+        match self {
+            UnaryOp::Neg => x.wrapping_neg(),
+            UnaryOp::Abs => x.wrapping_abs(),
+            UnaryOp::Sign => x.signum(),
+            UnaryOp::Exp
+            | UnaryOp::Expm1
+            | UnaryOp::Log
+            | UnaryOp::Log1p
+            | UnaryOp::Sqrt
+            | UnaryOp::Rsqrt
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Tan
+            | UnaryOp::Asin
+            | UnaryOp::Acos
+            | UnaryOp::Atan
+            | UnaryOp::Sinh
+            | UnaryOp::Cosh
+            | UnaryOp::Tanh
+            | UnaryOp::Sigmoid
+            | UnaryOp::Erf
+            | UnaryOp::Floor
+            | UnaryOp::Ceil
+            | UnaryOp::Round
+            | UnaryOp::Reciprocal => panic!("internal error: `{}` of an integer", self.name()),
+        }
+    }
+
+    /// Where the op is smooth and well conditioned: tests draw their samples here.
+    pub fn domain(self) -> Range<f64> {
+        match self {
+            UnaryOp::Neg | UnaryOp::Sigmoid | UnaryOp::Atan | UnaryOp::Sin | UnaryOp::Cos => -4.0..4.0,
+            UnaryOp::Exp | UnaryOp::Expm1 | UnaryOp::Sinh | UnaryOp::Cosh => -3.0..3.0,
+            UnaryOp::Tanh | UnaryOp::Erf => -2.0..2.0,
+            UnaryOp::Tan => -1.2..1.2,
+            UnaryOp::Asin | UnaryOp::Acos => -0.9..0.9,
+            UnaryOp::Abs | UnaryOp::Sign => 0.1..4.0,
+            UnaryOp::Log | UnaryOp::Sqrt | UnaryOp::Rsqrt | UnaryOp::Reciprocal => 0.2..5.0,
+            UnaryOp::Log1p => -0.7..4.0,
+            UnaryOp::Floor | UnaryOp::Ceil => 1.1..1.9,
+            UnaryOp::Round => 0.6..1.4,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Window reductions: pooling, and what its gradients need.
 //!
 //! A window slides over the last axes of an operand. Padding counts as the identity of the reduction. Where several
-//! elements of a window are greatest, the first in row-major order is meant; a NaN counts as the greatest.
+//! elements of a window are greatest, the first in row-major order is meant; a NaN counts as the greatest. An element of
+//! the operand always wins over padding; a window of nothing but padding has the identity as its value, picks zero and
+//! puts nothing.
 
 use super::contraction::window_extent;
 use super::movement::padded_extent;
