@@ -8,6 +8,7 @@
 //! (its name, type rule, reference value and gradient) is in one file of its family under [`op`].
 #![forbid(unsafe_code)]
 
+mod attributes;
 pub mod data;
 pub mod dtype;
 pub mod emit;
@@ -15,7 +16,11 @@ pub mod error;
 pub mod graph;
 pub mod interpret;
 pub mod literal;
+pub mod names;
 pub mod op;
+pub mod parse;
+pub mod print;
+mod same;
 pub mod shape;
 pub mod source;
 pub mod tensor_type;
@@ -27,7 +32,10 @@ pub use error::TypeError;
 pub use graph::{Graph, Node, NodeId, Output};
 pub use interpret::{InterpretError, evaluate, interpret, interpret_all};
 pub use literal::Literal;
+pub use names::Names;
 pub use op::Op;
+pub use parse::{ParseError, parse};
+pub use print::{PrintOptions, print_with};
 pub use shape::{Axes, Shape};
 pub use source::Source;
 pub use tensor_type::TensorType;

@@ -37,14 +37,11 @@ impl Shape {
         self.0.iter().product()
     }
 
-    /// Number of elements, or `None` when it does not fit in an `isize`.
+    /// Number of elements, or `None` when it does not fit in an `isize`. Extents of zero count as one here, so that
+    /// strides and products of any of the extents fit too.
     pub fn checked_n_elements(&self) -> Option<usize> {
-        // An extent of zero anywhere makes the product zero, however large the others are.
-        if self.0.contains(&0) {
-            return Some(0);
-        }
-        let n = self.0.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent))?;
-        isize::try_from(n).is_ok().then_some(n)
+        let n = self.0.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent.max(1)))?;
+        isize::try_from(n).is_ok().then_some(if self.0.contains(&0) { 0 } else { n })
     }
 
     /// Strides in elements of a contiguous row-major tensor of this shape.
