@@ -2,6 +2,8 @@
 
 mod atomic_file;
 pub mod checkpoint;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod data;
 #[doc(hidden)]
 pub mod kernels;

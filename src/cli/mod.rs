@@ -1,0 +1,3 @@
+//! The command line, behind the feature `cli`.
+
+pub mod plot;
