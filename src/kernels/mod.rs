@@ -3,6 +3,7 @@
 //! Everything here is a function over raw pointers and plain data, compiled once per instruction set ([`isa::Isa`])
 //! and chosen when the program starts. Nothing here allocates, blocks or knows the graph.
 
+pub mod conv;
 pub mod gemm;
 pub mod isa;
 mod part;

@@ -3,6 +3,7 @@
 use super::pack::{self, Source};
 use super::tile::{self, Target, Tile, Tiles};
 use super::vector::{self, Lines};
+use crate::kernels::conv::window::{self, Window};
 use crate::kernels::isa::Isa;
 use crate::kernels::simd::{Float, Simd};
 
@@ -16,6 +17,8 @@ pub struct Routines<T: Float> {
     pub add_tile: unsafe fn(usize, *const T, usize, &Target<T>),
     /// [`pack::pack`].
     pub pack: unsafe fn(&Source<T>, *mut T, usize),
+    /// [`window::pack_window`].
+    pub pack_window: unsafe fn(&Window<T>, *mut T, usize),
     /// [`vector::dot`].
     pub dot: unsafe fn(&Lines<T>, *const T, *mut T, isize),
     /// [`vector::combine`].
@@ -63,6 +66,12 @@ macro_rules! routines {
             }
 
             $(#[$feature])*
+            unsafe fn pack_window(window: &Window<T>, panel: *mut T, width: usize) {
+                // SAFETY: as above.
+                unsafe { window::pack_window::<Vector>(window, panel, width) }
+            }
+
+            $(#[$feature])*
             unsafe fn dot(matrix: &Lines<T>, x: *const T, result: *mut T, result_stride: isize) {
                 // SAFETY: as above.
                 unsafe { vector::dot::<Vector>(matrix, x, result, result_stride) }
@@ -83,6 +92,7 @@ macro_rules! routines {
                 tiles: Tiles { functions: &[$(band::<$vectors>()),*] },
                 add_tile,
                 pack,
+                pack_window,
                 dot,
                 combine,
             };

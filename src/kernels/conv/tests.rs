@@ -1,0 +1,301 @@
+//! Convolutions against loops over every axis in f64.
+
+use super::*;
+use crate::kernels::testing::{TestFloat, numbers, run_parts};
+
+/// A convolution in the words of a layer, of contiguous operands.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    images: usize,
+    groups: usize,
+    in_channels: usize,
+    out_channels: usize,
+    input: [usize; 3],
+    kernel: [usize; 3],
+    stride: [usize; 3],
+    low: [isize; 3],
+    high: [isize; 3],
+    input_dilation: [usize; 3],
+    kernel_dilation: [usize; 3],
+}
+
+const PLAIN: Layer = Layer {
+    images: 2,
+    groups: 1,
+    in_channels: 3,
+    out_channels: 5,
+    input: [1, 6, 7],
+    kernel: [1, 3, 3],
+    stride: [1; 3],
+    low: [0; 3],
+    high: [0; 3],
+    input_dilation: [1; 3],
+    kernel_dilation: [1; 3],
+};
+
+/// Strides of a contiguous array.
+fn contiguous<const N: usize>(extents: [usize; N]) -> [isize; N] {
+    std::array::from_fn(|axis| extents[axis + 1..].iter().product::<usize>() as isize)
+}
+
+impl Layer {
+    fn spec(&self, dtype: FloatType) -> ConvSpec {
+        let [i, k] = [self.input, self.kernel];
+        let x = contiguous([self.images, self.groups * self.in_channels, i[0], i[1], i[2]]);
+        let w = contiguous([self.groups * self.out_channels, self.in_channels, k[0], k[1], k[2]]);
+        let axes = std::array::from_fn(|s| {
+            let input = (i[s].max(1) - 1) * self.input_dilation[s] + usize::from(i[s] > 0);
+            let reach = (k[s].max(1) - 1) * self.kernel_dilation[s] + 1;
+            let padded = input as isize + self.low[s] + self.high[s];
+            let steps = (padded - reach as isize).div_euclid(self.stride[s] as isize);
+            Axis {
+                input: i[s],
+                kernel: k[s],
+                output: (steps + 1).max(0) as usize,
+                stride: self.stride[s],
+                low: self.low[s],
+                input_dilation: self.input_dilation[s],
+                kernel_dilation: self.kernel_dilation[s],
+                x: x[2 + s],
+                w: w[2 + s],
+            }
+        });
+        let mut spec = ConvSpec {
+            dtype,
+            images: self.images,
+            groups: self.groups,
+            in_channels: self.in_channels,
+            out_channels: self.out_channels,
+            axes,
+            x_image: x[0],
+            x_channel: x[1],
+            w_out: w[0],
+            w_in: w[1],
+            y_image: 0,
+            y_channel: 0,
+        };
+        spec.y_channel = spec.positions() as isize;
+        spec.y_image = spec.y_channel * (self.groups * self.out_channels) as isize;
+        spec
+    }
+}
+
+/// The value of `y` by definition; `x` and `w` begin at the offsets.
+fn reference<T: TestFloat>(
+    spec: &ConvSpec,
+    [x, w]: [(&[T], usize); 2],
+    [image, channel, position]: [usize; 3],
+) -> f64 {
+    let group = channel / spec.out_channels;
+    let mut sum = 0.0;
+    let kernel: usize = spec.axes.iter().map(|axis| axis.kernel).product();
+    for c in 0..spec.in_channels {
+        'kernel: for q in 0..kernel {
+            let (mut p, mut q) = (position, q);
+            let mut x_at =
+                image as isize * spec.x_image + (group * spec.in_channels + c) as isize * spec.x_channel;
+            let mut w_at = channel as isize * spec.w_out + c as isize * spec.w_in;
+            for axis in spec.axes.iter().rev() {
+                let (p_axis, q_axis) = (p % axis.output, q % axis.kernel);
+                (p, q) = (p / axis.output, q / axis.kernel);
+                let at = (p_axis * axis.stride + q_axis * axis.kernel_dilation) as isize - axis.low;
+                let dilation = axis.input_dilation as isize;
+                if at < 0 || at % dilation != 0 || at / dilation >= axis.input as isize {
+                    continue 'kernel;
+                }
+                x_at += at / dilation * axis.x;
+                w_at += q_axis as isize * axis.w;
+            }
+            sum += x.0[x.1.strict_add_signed(x_at)].to_f64() * w.0[w.1.strict_add_signed(w_at)].to_f64();
+        }
+    }
+    sum
+}
+
+/// Runs a spec whose `x` and `w` begin at the offsets, in several parts; returns `y` of `size` elements.
+fn run<T: TestFloat>(isa: Isa, spec: &ConvSpec, [x, w]: [(&[T], usize); 2], size: usize) -> Vec<T> {
+    let rows = spec.images * spec.groups * spec.out_channels;
+    let mut first: Option<Vec<T>> = None;
+    for parts in [1, 2, 3, 7] {
+        let mut y = vec![T::from_f64(f64::NAN); size];
+        let scratch = scratch_bytes(isa, spec);
+        let seen = run_parts(rows, spec.positions(), parts, scratch, |scratch, part, epilogue| {
+            // SAFETY: the vectors are as large as the spec says.
+            unsafe {
+                let [x, w] = [x, w].map(|(data, first)| data.as_ptr().wrapping_add(first).cast());
+                conv(isa, spec, x, w, y.as_mut_ptr().cast(), scratch, part, Some(epilogue));
+            }
+        });
+        assert!(seen.iter().all(|&n| n == 1), "{spec:?} on {isa} in {parts}: epilogue");
+        let first = first.get_or_insert_with(|| y.clone());
+        let bits = |y: &[T]| y.iter().map(|y| y.to_f64().to_bits()).collect::<Vec<_>>();
+        assert!(bits(first) == bits(&y), "{spec:?} on {isa} in {parts}: other bits");
+    }
+    first.unwrap()
+}
+
+fn compare<T: TestFloat>(isa: Isa, spec: &ConvSpec, operands: [(&[T], usize); 2], y: &[T]) {
+    let depth = spec.extents().depth as f64;
+    for image in 0..spec.images {
+        for channel in 0..spec.groups * spec.out_channels {
+            for position in 0..spec.positions() {
+                let exact = reference(spec, operands, [image, channel, position]);
+                let at = image as isize * spec.y_image + channel as isize * spec.y_channel;
+                let got = y[at as usize + position].to_f64();
+                assert!(
+                    (got - exact).abs() <= T::TOLERANCE * (depth + 1.0),
+                    "{spec:?} on {isa}: {got} for {exact} at {image}, {channel}, {position}"
+                );
+            }
+        }
+    }
+}
+
+fn check_spec<T: TestFloat>(isa: Isa, spec: &ConvSpec) {
+    let span = |axes: &[(usize, isize)]| -> usize {
+        axes.iter().map(|&(extent, stride)| extent * stride.unsigned_abs()).sum::<usize>() + 1
+    };
+    let axes = &spec.axes;
+    let x_size = span(&[
+        (spec.images, spec.x_image),
+        (spec.groups * spec.in_channels, spec.x_channel),
+        (axes[0].input, axes[0].x),
+        (axes[1].input, axes[1].x),
+        (axes[2].input, axes[2].x),
+    ]);
+    let w_size = span(&[
+        (spec.groups * spec.out_channels, spec.w_out),
+        (spec.in_channels, spec.w_in),
+        (axes[0].kernel, axes[0].w),
+        (axes[1].kernel, axes[1].w),
+        (axes[2].kernel, axes[2].w),
+    ]);
+    let (x, w) = (numbers::<T>(x_size, 3), numbers::<T>(w_size, 4));
+    // Where strides are negative the first element is not the lowest.
+    let first = |negative: [(usize, isize); 3]| {
+        negative.iter().map(|&(n, stride)| (n.max(1) - 1) * (-stride).max(0) as usize).sum::<usize>()
+    };
+    let operands = [
+        (&x[..], first(axes.map(|axis| (axis.input, axis.x)))),
+        (&w[..], first(axes.map(|axis| (axis.kernel, axis.w)))),
+    ];
+    let rows = spec.groups * spec.out_channels;
+    let size = spec.images * spec.y_image as usize + rows * spec.y_channel as usize + spec.positions();
+    let y = run(isa, spec, operands, size);
+    compare(isa, spec, operands, &y);
+}
+
+fn check(layer: Layer) {
+    for isa in Isa::available() {
+        check_spec::<f32>(isa, &layer.spec(FloatType::F32));
+        check_spec::<f64>(isa, &layer.spec(FloatType::F64));
+    }
+}
+
+#[test]
+fn plain() {
+    check(PLAIN);
+    check(Layer { images: 3, in_channels: 4, out_channels: 17, input: [1, 9, 40], ..PLAIN });
+    check(Layer { images: 1, input: [4, 5, 6], kernel: [2, 3, 2], ..PLAIN });
+    check(Layer { input: [1, 1, 50], kernel: [1, 1, 5], ..PLAIN });
+    check(Layer { input: [1, 3, 3], ..PLAIN });
+}
+
+#[test]
+fn pointwise_axes_become_one() {
+    let layer = Layer { kernel: [1; 3], input: [3, 5, 7], ..PLAIN };
+    let merged = layer.spec(FloatType::F32).merged();
+    assert_eq!(merged.axes.map(|axis| axis.output), [1, 1, 105]);
+    check(layer);
+    let padded = Layer { low: [0, 1, 0], ..layer }.spec(FloatType::F32);
+    assert_eq!(padded.merged(), padded);
+}
+
+#[test]
+fn pads_of_any_sign() {
+    check(Layer { low: [0, 1, 1], high: [0, 1, 1], ..PLAIN });
+    check(Layer { low: [0, 2, 3], high: [0, 0, 4], input: [1, 6, 33], ..PLAIN });
+    check(Layer { low: [0, -1, -2], high: [0, 1, -1], ..PLAIN });
+    check(Layer { low: [0, 20, 20], high: [0, 5, 5], ..PLAIN });
+}
+
+#[test]
+fn strides_and_dilations() {
+    check(Layer { stride: [1, 2, 2], low: [0, 1, 1], high: [0, 1, 1], ..PLAIN });
+    check(Layer { stride: [1, 3, 1], input: [1, 9, 20], ..PLAIN });
+    check(Layer { kernel_dilation: [1, 2, 2], low: [0, 1, 2], ..PLAIN });
+    check(Layer { input_dilation: [1, 2, 3], low: [0, 2, 2], high: [0, 2, 2], ..PLAIN });
+    check(Layer { input_dilation: [1, 2, 1], stride: [1, 1, 2], kernel_dilation: [1, 1, 3], ..PLAIN });
+    check(Layer { kernel: [1, 2, 9], stride: [1, 1, 2], input: [1, 5, 30], low: [0, 0, 3], ..PLAIN });
+}
+
+#[test]
+fn groups() {
+    check(Layer { groups: 2, ..PLAIN });
+    check(Layer { groups: 6, in_channels: 1, out_channels: 1, low: [0, 1, 1], high: [0, 1, 1], ..PLAIN });
+    check(Layer { groups: 3, in_channels: 2, out_channels: 20, input: [1, 9, 9], ..PLAIN });
+}
+
+#[test]
+fn nothing() {
+    check(Layer { images: 0, ..PLAIN });
+    check(Layer { out_channels: 0, ..PLAIN });
+    check(Layer { in_channels: 0, ..PLAIN });
+    check(Layer { input: [1, 2, 2], ..PLAIN });
+    check(Layer { input: [1, 0, 4], low: [0, 2, 2], high: [0, 2, 2], ..PLAIN });
+}
+
+#[test]
+fn several_blocks_of_depth() {
+    check(Layer { images: 1, in_channels: 90, out_channels: 15, input: [1, 5, 6], ..PLAIN });
+}
+
+/// The gradient of `x`: `dy` with the kernel reversed and its channels exchanged.
+#[test]
+fn gradient_of_the_input() {
+    let (images, channels, out) = (2, 3, 5);
+    let forward = Layer { low: [0, 1, 1], high: [0, 1, 1], ..PLAIN }.spec(FloatType::F32);
+    let mut spec = Layer {
+        images,
+        in_channels: out,
+        out_channels: channels,
+        input: forward.axes.map(|axis| axis.output),
+        low: [0, 1, 1],
+        high: [0, 1, 1],
+        ..PLAIN
+    }
+    .spec(FloatType::F32);
+    (spec.w_out, spec.w_in) = (forward.w_in, forward.w_out);
+    for axis in &mut spec.axes {
+        axis.w = -axis.w;
+    }
+    assert_eq!(spec.axes.map(|axis| axis.output), forward.axes.map(|axis| axis.input));
+    for isa in Isa::available() {
+        check_spec::<f32>(isa, &spec);
+    }
+}
+
+/// The gradient of `w`: `x` with channels as images, `dy` as the kernel, the result written as `[o, c, h, w]`.
+#[test]
+fn gradient_of_the_weights() {
+    let pads: [[isize; 3]; 3] = [[0; 3], [0, 1, 1], [0, 2, 3]];
+    for (low, input) in pads.into_iter().zip([[1, 9, 22], [1, 8, 26], [1, 6, 18]]) {
+        let forward = Layer { images: 3, in_channels: 7, out_channels: 15, input, low, high: low, ..PLAIN };
+        let forward = forward.spec(FloatType::F32);
+        let mut spec = forward;
+        (spec.images, spec.in_channels) = (forward.in_channels, forward.images);
+        (spec.x_image, spec.x_channel) = (forward.x_channel, forward.x_image);
+        (spec.w_out, spec.w_in) = (forward.y_channel, forward.y_image);
+        (spec.y_image, spec.y_channel) = (forward.w_in, forward.w_out);
+        let dy = contiguous(forward.axes.map(|axis| axis.output));
+        for (axis, stride) in spec.axes.iter_mut().zip(dy) {
+            (axis.kernel, axis.output) = (axis.output, axis.kernel);
+            (axis.stride, axis.kernel_dilation) = (axis.kernel_dilation, axis.stride);
+            axis.w = stride;
+        }
+        for isa in Isa::available() {
+            check_spec::<f32>(isa, &spec);
+            check_spec::<f64>(isa, &ConvSpec { dtype: FloatType::F64, ..spec });
+        }
+    }
+}
