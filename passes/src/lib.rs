@@ -1,1 +1,7 @@
-//! passes
+//! The passes of Kiln: the verbs. Graph in, better graph out.
+//!
+//! A pass rewrites a [`Graph`](kiln_ir::Graph) or derives something from it. Nothing in this crate knows a machine or
+//! a user's tensor.
+#![forbid(unsafe_code)]
+
+pub mod gradient;

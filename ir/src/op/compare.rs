@@ -57,3 +57,10 @@ impl CompareOp {
         Ok(lhs.with_dtype(DType::Bool))
     }
 }
+
+impl CompareOp {
+    /// Why no gradient flows to the operands.
+    pub fn blocked(self) -> &'static str {
+        "a comparison gives a truth value, which jumps and is constant elsewhere"
+    }
+}

@@ -1,8 +1,9 @@
 //! Contractions: the dot product over any axes, and convolution.
 
-use super::movement::padded_extent;
+use super::movement::{self, padded_extent};
 use super::rule::{self, Accepts};
-use crate::{Axes, Shape, TensorType, TypeError};
+use crate::emit::{Emit, EmitExt};
+use crate::{Axes, NodeId, Op, Shape, TensorType, TypeError};
 use smallvec::SmallVec;
 
 /// Sum of products over the contracted axes.
@@ -163,4 +164,169 @@ impl Conv {
 pub fn window_extent(padded: usize, window: usize, stride: usize, dilation: usize) -> Option<usize> {
     let reach = window.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
     Some(if reach > padded { 0 } else { (padded - reach) / stride + 1 })
+}
+
+/// Gradient rules.
+impl Dot {
+    /// The gradients of the operands that are wanted: each is a dot of `dy` with the other operand over the free axes
+    /// of that one, its operands ordered so that the axes of the result need not be permuted, if that is possible.
+    pub fn gradient(
+        &self,
+        e: &mut dyn Emit,
+        [lhs, rhs]: [NodeId; 2],
+        dy: NodeId,
+        wanted: [bool; 2],
+    ) -> [Option<NodeId>; 2] {
+        let lhs_free = self.batch.len();
+        let rhs_free = lhs_free + self.lhs_free(e.ty(lhs).rank()).len();
+        let d_lhs = wanted[0].then(|| self.gradient_of_lhs(e, dy, rhs, rhs_free));
+        let d_rhs = wanted[1].then(|| self.swapped().gradient_of_lhs(e, dy, lhs, lhs_free));
+        [d_lhs, d_rhs]
+    }
+
+    /// The same pairs for exchanged operands.
+    fn swapped(&self) -> Dot {
+        let swap = |pairs: &[(usize, usize)]| pairs.iter().map(|&(l, r)| (r, l)).collect();
+        Dot { batch: swap(&self.batch), contract: swap(&self.contract) }
+    }
+
+    /// The gradient of the left operand. The free axes of the `other` operand begin at this axis of `dy`.
+    fn gradient_of_lhs(&self, e: &mut dyn Emit, dy: NodeId, other: NodeId, other_free: usize) -> NodeId {
+        let rhs_free = self.rhs_free(e.ty(other).rank());
+        let lhs_rank = e.ty(dy).rank() - rhs_free.len() + self.contract.len();
+        let lhs_free = self.lhs_free(lhs_rank);
+
+        // In the order of the left operand's axes; the batch axes of `dy` are in the order of the pairs.
+        let mut batch: SmallVec<[(usize, (usize, usize)); 3]> =
+            self.batch.iter().enumerate().map(|(i, &(l, r))| (l, (i, r))).collect();
+        batch.sort_unstable();
+        let dot = Dot {
+            batch: batch.iter().map(|entry| entry.1).collect(),
+            contract: rhs_free.iter().enumerate().map(|(i, &axis)| (other_free + i, axis)).collect(),
+        };
+
+        // The contracted axes become free, in the order in which the other operand has them.
+        let mut contract = self.contract.clone();
+        contract.sort_unstable_by_key(|pair| pair.1);
+        let batch = batch.iter().map(|entry| entry.0);
+        let contracted = contract.iter().map(|pair| pair.0);
+        let dy_last: Axes = batch.clone().chain(contracted.clone()).chain(lhs_free.iter().copied()).collect();
+        if dy_last.iter().copied().eq(0..lhs_rank) {
+            return e.emit(Op::Dot(dot.swapped()), &[other, dy]);
+        }
+        let dy_first: Axes = batch.chain(lhs_free.iter().copied()).chain(contracted).collect();
+        let gradient = e.emit(Op::Dot(dot), &[dy, other]);
+        e.permute(gradient, &movement::inverse(&dy_first))
+    }
+}
+
+/// Gradient rules.
+///
+/// Along one spatial axis, with `D` the extent of the dilated input and `R = (K - 1) * rhs_dilation + 1` the reach of
+/// the kernel: `y[o] = sum over k of x'[o * stride + k * rhs_dilation] * kernel[k]`, where `x'[low + i * lhs_dilation]
+/// = x[i]` and `x'` is 0 elsewhere. (Dumoulin and Visin, *A guide to convolution arithmetic for deep learning*, 2016,
+/// chapter 4, without the input's dilation.)
+impl Conv {
+    /// The gradients of the operands that are wanted, both convolutions themselves.
+    pub fn gradient(
+        &self,
+        e: &mut dyn Emit,
+        [x, kernel]: [NodeId; 2],
+        dy: NodeId,
+        wanted: [bool; 2],
+    ) -> [Option<NodeId>; 2] {
+        if [x, kernel, dy].iter().any(|&value| e.ty(value).n_elements() == 0) {
+            return [(0, x), (1, kernel)].map(|(i, like)| wanted[i].then(|| e.constant_like(like, 0.0)));
+        }
+        let dx = wanted[0].then(|| self.input_gradient(e, x, kernel, dy));
+        let d_kernel = wanted[1].then(|| self.kernel_gradient(e, x, kernel, dy));
+        [dx, d_kernel]
+    }
+
+    /// `dx'[p] = sum over k of dy'[p - k * rhs_dilation] * kernel[k]`, where `dy'[o * stride] = dy[o]`: a convolution of
+    /// dilated `dy` with the kernel turned around, of which every `lhs_dilation`-th position from `low` on is an
+    /// element of the input.
+    fn input_gradient(&self, e: &mut dyn Emit, x: NodeId, kernel: NodeId, dy: NodeId) -> NodeId {
+        let (input, window, out) = (e.shape(x), e.shape(kernel), e.shape(dy));
+        let padding = (0..self.n_spatial()).map(|a| {
+            let reach = (window[a + 2] - 1) * self.rhs_dilation[a] + 1;
+            let dilated = (input[a + 2] - 1) * self.lhs_dilation[a] + 1;
+            let spread = (out[a + 2] - 1) * self.strides[a] + 1;
+            let low = self.padding[a].0;
+            (reach as i64 - 1 - low, dilated as i64 + low - spread as i64)
+        });
+        let conv = Conv {
+            strides: self.lhs_dilation.clone(),
+            padding: padding.collect(),
+            lhs_dilation: self.strides.clone(),
+            rhs_dilation: self.rhs_dilation.clone(),
+            groups: self.groups,
+        };
+        let kernel = self.exchange_channels(e, kernel);
+        let turned: Axes = (2..window.rank()).filter(|&axis| window[axis] > 1).collect();
+        let kernel = e.reverse(kernel, &turned);
+        e.emit(Op::Conv(conv), &[dy, kernel])
+    }
+
+    /// The kernel with input and output channels of each group exchanged: `[o, c / groups, ..]` to
+    /// `[c, o / groups, ..]`.
+    fn exchange_channels(&self, e: &mut dyn Emit, kernel: NodeId) -> NodeId {
+        let shape = e.shape(kernel);
+        if self.groups == 1 {
+            return e.permute(kernel, &swap_leading(shape.rank()));
+        }
+        let (outputs, inputs) = (shape[0] / self.groups, shape[1]);
+        let spatial = &shape[2..];
+        let with_spatial = |lead: &[usize]| lead.iter().chain(spatial).copied().collect::<Shape>();
+        let split = e.reshape(kernel, with_spatial(&[self.groups, outputs, inputs]));
+        let order: Axes = [0, 2, 1].into_iter().chain(3..shape.rank() + 1).collect();
+        let exchanged = e.permute(split, &order);
+        e.reshape(exchanged, with_spatial(&[self.groups * inputs, outputs]))
+    }
+
+    /// `dkernel[k] = sum over o of x'[k * rhs_dilation + o * stride] * dy[o]`: a convolution of the input with `dy` as
+    /// the kernel, over examples in place of channels.
+    fn kernel_gradient(&self, e: &mut dyn Emit, x: NodeId, kernel: NodeId, dy: NodeId) -> NodeId {
+        let (input, window, out) = (e.shape(x), e.shape(kernel), e.shape(dy));
+        let padding = (0..self.n_spatial()).map(|a| {
+            let dilated = (input[a + 2] - 1) * self.lhs_dilation[a] + 1;
+            // Up to the last element that any position of the kernel reaches: the result has the kernel's extent.
+            let used = (out[a + 2] - 1) * self.strides[a] + (window[a + 2] - 1) * self.rhs_dilation[a] + 1;
+            let low = self.padding[a].0;
+            (low, used as i64 - dilated as i64 - low)
+        });
+        let conv = Conv {
+            strides: self.rhs_dilation.clone(),
+            padding: padding.collect(),
+            lhs_dilation: self.lhs_dilation.clone(),
+            rhs_dilation: self.strides.clone(),
+            groups: self.groups,
+        };
+        let examples = self.examples_to_channels(e, x);
+        let swap = swap_leading(out.rank());
+        let dy = e.permute(dy, &swap);
+        let gradient = e.emit(Op::Conv(conv), &[examples, dy]);
+        e.permute(gradient, &swap)
+    }
+
+    /// `[n, c, ..]` as `[c / groups, groups * n, ..]`: the channels of a group are the examples, and the examples the
+    /// channels of each group.
+    fn examples_to_channels(&self, e: &mut dyn Emit, x: NodeId) -> NodeId {
+        let shape = e.shape(x);
+        if self.groups == 1 {
+            return e.permute(x, &swap_leading(shape.rank()));
+        }
+        let (n, inputs) = (shape[0], shape[1] / self.groups);
+        let spatial = &shape[2..];
+        let with_spatial = |lead: &[usize]| lead.iter().chain(spatial).copied().collect::<Shape>();
+        let split = e.reshape(x, with_spatial(&[n, self.groups, inputs]));
+        let order: Axes = [2, 1, 0].into_iter().chain(3..shape.rank() + 1).collect();
+        let exchanged = e.permute(split, &order);
+        e.reshape(exchanged, with_spatial(&[inputs, self.groups * n]))
+    }
+}
+
+/// The permutation that exchanges the first two axes.
+fn swap_leading(rank: usize) -> Axes {
+    [1, 0].into_iter().chain(2..rank).collect()
 }

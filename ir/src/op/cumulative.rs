@@ -1,7 +1,7 @@
 //! Running sums along an axis.
 
 use super::rule::{self, Accepts};
-use crate::{TensorType, TypeError};
+use crate::{Emit, NodeId, Op, TensorType, TypeError};
 
 /// `cumulative_sum`: element `i` along the axis is the sum of the elements up to and with `i`; from the end when
 /// `reverse`.
@@ -24,5 +24,13 @@ impl Cumulative {
         let [x] = rule::operands(self.name(), operands, [Accepts::Number])?;
         rule::axis(self.name(), self.axis, x)?;
         Ok(x.clone())
+    }
+}
+
+impl Cumulative {
+    /// The gradient of the operand: the running sum from the other end, because an element is part of every sum from
+    /// its own on.
+    pub fn gradient(self, e: &mut dyn Emit, dy: NodeId) -> NodeId {
+        e.emit(Op::Cumulative(Cumulative { axis: self.axis, reverse: !self.reverse }), &[dy])
     }
 }

@@ -6,7 +6,7 @@
 //! compiled.
 
 use super::rule::{self, Accepts};
-use crate::{TensorType, TypeError};
+use crate::{Emit, NodeId, Op, TensorType, TypeError};
 
 /// Type rule of `gather`: indices have the operand's shape but for the axis; the result has theirs.
 pub fn infer_gather(axis: usize, operands: &[&TensorType]) -> Result<TensorType, TypeError> {
@@ -31,4 +31,20 @@ pub fn infer_scatter_add(
     rule::axis("scatter_add", axis, updates)?;
     rule::same_shape("scatter_add", updates, indices)?;
     Ok(updates.with_shape(updates.shape.with_extent(axis, extent)))
+}
+
+/// Why no gradient flows to this operand of gather or scatter-add, or `None` when one does.
+pub fn blocked(operand: usize) -> Option<&'static str> {
+    (operand == 1).then_some("an index has no derivative")
+}
+
+/// The gradient of the operand of a gather: each element collects what its copies got.
+pub fn gather_gradient(e: &mut dyn Emit, axis: usize, x: NodeId, indices: NodeId, dy: NodeId) -> NodeId {
+    let extent = e.ty(x).shape[axis];
+    e.emit(Op::ScatterAdd { axis, extent }, &[dy, indices])
+}
+
+/// The gradient of the updates of a scatter-add: each gets that of the element it was added to.
+pub fn scatter_add_gradient(e: &mut dyn Emit, axis: usize, indices: NodeId, dy: NodeId) -> NodeId {
+    e.emit(Op::Gather(axis), &[dy, indices])
 }

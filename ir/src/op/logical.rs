@@ -89,3 +89,10 @@ impl LogicalOp {
         Ok(lhs.clone())
     }
 }
+
+impl LogicalOp {
+    /// Why no gradient flows to the operands.
+    pub fn blocked(self) -> &'static str {
+        "bits have no derivative"
+    }
+}

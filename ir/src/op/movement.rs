@@ -1,7 +1,9 @@
 //! Movement ops: every element of the result is one of the operand's, or padding.
 
 use super::rule::{self, Accepts};
-use crate::{Axes, Literal, Shape, TensorType, TypeError};
+use crate::emit::{Emit, EmitExt};
+use crate::op::OperandGradients;
+use crate::{Axes, Literal, NodeId, Op, Shape, TensorType, TypeError};
 use smallvec::SmallVec;
 
 /// A part of each axis: elements `start, start + step, ...` below `limit`.
@@ -164,4 +166,129 @@ pub fn infer_reverse(axes: &Axes, operands: &[&TensorType]) -> Result<TensorType
     let [x] = rule::operands("reverse", operands, [Accepts::Any])?;
     rule::increasing_axes("reverse", axes, x)?;
     Ok(x.clone())
+}
+
+impl Slice {
+    /// The gradient of the operand: `dy` where the elements were taken, 0 elsewhere.
+    pub fn gradient(&self, e: &mut dyn Emit, x: NodeId, dy: NodeId) -> NodeId {
+        let (shape, taken) = (e.shape(x), self.extents());
+        let low = self.start.iter().map(|&start| start as i64).collect();
+        let high = (0..shape.rank())
+            .map(|a| {
+                let reach = spread(taken[a], self.step[a] - 1);
+                (shape[a] - self.start[a] - reach) as i64
+            })
+            .collect();
+        let interior = self.step.iter().map(|&step| step - 1).collect();
+        let value = Literal::zero(e.ty(x).dtype);
+        pad(e, dy, Pad { low, high, interior, value })
+    }
+}
+
+impl Pad {
+    /// The gradient of the operand: `dy` where its elements went; 0 for those that were cut off.
+    pub fn gradient(&self, e: &mut dyn Emit, x: NodeId, dy: NodeId) -> NodeId {
+        let shape = e.shape(x);
+        let back = |amounts: &[i64]| amounts.iter().map(|&n| (-n).max(0)).collect::<SmallVec<[i64; 6]>>();
+        let zero = Literal::zero(e.ty(x).dtype);
+        let uncut = padded(e, dy, &back(&self.low), &back(&self.high), zero);
+        let start: Axes = self.low.iter().map(|&low| low.max(0) as usize).collect();
+        let limit = (0..shape.rank()).map(|a| start[a] + spread(shape[a], self.interior[a])).collect();
+        let step = self.interior.iter().map(|&n| n + 1).collect();
+        slice(e, uncut, Slice { start, limit, step })
+    }
+}
+
+/// Extent of an axis with `interior` elements put between each two neighbours.
+fn spread(extent: usize, interior: usize) -> usize {
+    extent + extent.saturating_sub(1) * interior
+}
+
+/// Emits a pad; nothing when it adds and removes nothing.
+pub(crate) fn pad(e: &mut dyn Emit, x: NodeId, pad: Pad) -> NodeId {
+    let is_nothing = pad.low.iter().chain(&pad.high).all(|&n| n == 0) && pad.interior.iter().all(|&n| n == 0);
+    if is_nothing { x } else { e.emit(Op::Pad(pad), &[x]) }
+}
+
+/// Emits a border of `value`, with nothing between neighbours.
+pub(crate) fn padded(e: &mut dyn Emit, x: NodeId, low: &[i64], high: &[i64], value: Literal) -> NodeId {
+    let (low, high) = (SmallVec::from_slice(low), SmallVec::from_slice(high));
+    let interior = SmallVec::from_elem(0, low.len());
+    pad(e, x, Pad { low, high, interior, value })
+}
+
+/// Emits a slice; nothing when it takes everything.
+pub(crate) fn slice(e: &mut dyn Emit, x: NodeId, slice: Slice) -> NodeId {
+    let shape = &e.ty(x).shape;
+    let is_whole = slice.start.iter().all(|&start| start == 0) && slice.extents() == *shape;
+    if is_whole { x } else { e.emit(Op::Slice(slice), &[x]) }
+}
+
+/// Emits the elements `start..limit` of one axis.
+fn part(e: &mut dyn Emit, x: NodeId, axis: usize, start: usize, limit: usize) -> NodeId {
+    let shape = e.shape(x);
+    let mut whole = Slice {
+        start: SmallVec::from_elem(0, shape.rank()),
+        limit: SmallVec::from_slice(&shape),
+        step: SmallVec::from_elem(1, shape.rank()),
+    };
+    (whole.start[axis], whole.limit[axis]) = (start, limit);
+    slice(e, x, whole)
+}
+
+/// Emits the first `n` elements of one axis.
+pub(crate) fn first(e: &mut dyn Emit, x: NodeId, axis: usize, n: usize) -> NodeId {
+    part(e, x, axis, 0, n)
+}
+
+/// The permutation that undoes this one.
+pub(crate) fn inverse(permutation: &[usize]) -> Axes {
+    let mut inverse = SmallVec::from_elem(0, permutation.len());
+    for (to, &from) in permutation.iter().enumerate() {
+        inverse[from] = to;
+    }
+    inverse
+}
+
+/// The gradient of the operand of a reshape.
+pub fn reshape_gradient(e: &mut dyn Emit, x: NodeId, dy: NodeId) -> NodeId {
+    let shape = e.shape(x);
+    e.reshape(dy, shape)
+}
+
+/// The gradient of the operand of a permutation.
+pub fn permute_gradient(e: &mut dyn Emit, permutation: &Axes, dy: NodeId) -> NodeId {
+    e.permute(dy, &inverse(permutation))
+}
+
+/// The gradient of the operand of a broadcast: each element collects what its copies got.
+pub fn broadcast_gradient(e: &mut dyn Emit, axes: &Axes, dy: NodeId) -> NodeId {
+    let new: Axes = (0..e.ty(dy).rank()).filter(|axis| !axes.contains(axis)).collect();
+    e.sum(dy, &new)
+}
+
+/// The gradients of the operands of a concatenation that are wanted: the parts of `dy`.
+pub fn concatenate_gradient(
+    e: &mut dyn Emit,
+    axis: usize,
+    operands: &[NodeId],
+    dy: NodeId,
+    wanted: &[bool],
+) -> OperandGradients {
+    let mut start = 0;
+    operands
+        .iter()
+        .zip(wanted)
+        .map(|(&operand, &wanted)| {
+            let limit = start + e.ty(operand).shape[axis];
+            let gradient = wanted.then(|| part(e, dy, axis, start, limit));
+            start = limit;
+            gradient
+        })
+        .collect()
+}
+
+/// The gradient of the operand of a reversal.
+pub fn reverse_gradient(e: &mut dyn Emit, axes: &Axes, dy: NodeId) -> NodeId {
+    e.reverse(dy, axes)
 }

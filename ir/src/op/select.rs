@@ -4,7 +4,8 @@
 //! becomes 0), wraps between integers, and to `bool` asks whether the value differs from zero.
 
 use super::rule::{self, Accepts};
-use crate::{DType, Literal, TensorType, TypeError};
+use crate::emit::{Emit, EmitExt};
+use crate::{DType, Literal, NodeId, TensorType, TypeError};
 
 /// Type rule of `select(condition, on_true, on_false)`.
 pub fn infer_select(operands: &[&TensorType]) -> Result<TensorType, TypeError> {
@@ -32,4 +33,34 @@ pub fn reference_cast(dtype: DType, x: Literal) -> Literal {
         Literal::U8(v) => Literal::from_i64(dtype, i64::from(v)),
         Literal::Bool(v) => Literal::from_i64(dtype, i64::from(v)),
     }
+}
+
+/// Why no gradient flows to this operand of a select, or `None` when one does.
+pub fn select_blocked(operand: usize) -> Option<&'static str> {
+    (operand == 0).then_some("a condition chooses between values and has no derivative itself")
+}
+
+/// The gradients of the two branches that are wanted: `dy` where the branch was taken, else 0.
+pub fn select_gradient(
+    e: &mut dyn Emit,
+    condition: NodeId,
+    dy: NodeId,
+    wanted: [bool; 2],
+) -> [Option<NodeId>; 2] {
+    let zero = e.constant_like(dy, 0.0);
+    let on_true = wanted[0].then(|| e.select(condition, dy, zero));
+    let on_false = wanted[1].then(|| e.select(condition, zero, dy));
+    [on_true, on_false]
+}
+
+/// Why no gradient flows through a cast to this type, or `None` when one does.
+pub fn cast_blocked(dtype: DType) -> Option<&'static str> {
+    (!dtype.is_float())
+        .then_some("its result is not floating-point: integers and truth values have no derivative")
+}
+
+/// The gradient of a cast between floating-point types: cast back.
+pub fn cast_gradient(e: &mut dyn Emit, x: NodeId, dy: NodeId) -> NodeId {
+    let dtype = e.ty(x).dtype;
+    e.cast(dtype, dy)
 }

@@ -1,7 +1,8 @@
 //! Unary elementwise ops: one operand, a result of the same type.
 
 use super::rule::{self, Accepts};
-use crate::{TensorType, TypeError};
+use crate::emit::{Emit, EmitExt};
+use crate::{NodeId, TensorType, TypeError};
 use std::ops::Range;
 
 /// An elementwise op of one operand.
@@ -232,4 +233,89 @@ impl UnaryOp {
         let [x] = rule::operands(self.name(), operands, [self.accepts()])?;
         Ok(x.clone())
     }
+}
+
+/// Gradient rules. A slope is taken from the result `y` where it can be, so that `x` need not live until then.
+impl UnaryOp {
+    /// Why no gradient flows to the operand, or `None` when one does.
+    pub fn blocked(self) -> Option<&'static str> {
+        let is_stepped = matches!(self, UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round);
+        is_stepped.then_some("it is constant between its jumps, so its derivative is zero")
+    }
+
+    /// The gradient of the operand `x` from the result `y` and its gradient `dy`; `None` for what is blocked.
+    pub fn gradient(self, e: &mut dyn Emit, x: NodeId, y: NodeId, dy: NodeId) -> Option<NodeId> {
+        let slope = match self {
+            UnaryOp::Neg => return Some(e.neg(dy)),
+            // 0 at 0, as in PyTorch.
+            UnaryOp::Abs => e.unary(UnaryOp::Sign, x),
+            UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round => return None,
+            UnaryOp::Exp => y,
+            UnaryOp::Expm1 => e.add_constant(y, 1.0),
+            UnaryOp::Log => return Some(e.div(dy, x)),
+            UnaryOp::Log1p => {
+                let x_plus_1 = e.add_constant(x, 1.0);
+                return Some(e.div(dy, x_plus_1));
+            }
+            UnaryOp::Sqrt => {
+                let twice = e.mul_constant(y, 2.0);
+                return Some(e.div(dy, twice));
+            }
+            // -x^(-3/2) / 2
+            UnaryOp::Rsqrt => {
+                let squared = e.mul(y, y);
+                let cubed = e.mul(squared, y);
+                e.mul_constant(cubed, -0.5)
+            }
+            UnaryOp::Sin => e.unary(UnaryOp::Cos, x),
+            UnaryOp::Cos => {
+                let sine = e.unary(UnaryOp::Sin, x);
+                e.neg(sine)
+            }
+            // 1 / cos^2 x = 1 + tan^2 x
+            UnaryOp::Tan => {
+                let squared = e.mul(y, y);
+                e.add_constant(squared, 1.0)
+            }
+            UnaryOp::Asin => inverse_sine_slope(e, x),
+            UnaryOp::Acos => {
+                let slope = inverse_sine_slope(e, x);
+                e.neg(slope)
+            }
+            UnaryOp::Atan => {
+                let squared = e.mul(x, x);
+                let denominator = e.add_constant(squared, 1.0);
+                return Some(e.div(dy, denominator));
+            }
+            UnaryOp::Sinh => e.unary(UnaryOp::Cosh, x),
+            UnaryOp::Cosh => e.unary(UnaryOp::Sinh, x),
+            UnaryOp::Tanh => {
+                let squared = e.mul(y, y);
+                e.one_minus(squared)
+            }
+            UnaryOp::Sigmoid => {
+                let rest = e.one_minus(y);
+                e.mul(rest, y)
+            }
+            // 2 / sqrt(pi) * e^(-x^2)
+            UnaryOp::Erf => {
+                let squared = e.mul(x, x);
+                let exponent = e.neg(squared);
+                let bell = e.unary(UnaryOp::Exp, exponent);
+                e.mul_constant(bell, std::f64::consts::FRAC_2_SQRT_PI)
+            }
+            UnaryOp::Reciprocal => {
+                let squared = e.mul(y, y);
+                e.neg(squared)
+            }
+        };
+        Some(e.mul(dy, slope))
+    }
+}
+
+/// 1 / sqrt(1 - x^2)
+fn inverse_sine_slope(e: &mut dyn Emit, x: NodeId) -> NodeId {
+    let squared = e.mul(x, x);
+    let rest = e.one_minus(squared);
+    e.unary(UnaryOp::Rsqrt, rest)
 }
