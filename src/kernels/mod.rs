@@ -6,6 +6,7 @@
 pub mod conv;
 pub mod gemm;
 pub mod isa;
+pub mod math;
 mod part;
 mod simd;
 #[cfg(test)]
