@@ -26,7 +26,9 @@ fn main() {
         let mut words = [0u32; BLOCK];
         measure(philox.symbol, &filter, || {
             // SAFETY: there are `BLOCK` words, two and four; the instruction set is available.
-            unsafe { (philox.function)(words.as_mut_ptr(), BLOCK, [1, 2].as_ptr(), [3, 4, 5, 6].as_ptr(), 1) };
+            unsafe {
+                (philox.function)(words.as_mut_ptr(), BLOCK, [1, 2].as_ptr(), [3, 4, 5, 6].as_ptr(), 1)
+            };
             black_box(&mut words);
         });
     }

@@ -13,7 +13,18 @@
 //!
 //! | operation | f32 | f64 | | operation | f32 | f64 |
 //! | --- | --- | --- | --- | --- | --- | --- |
-// BOUNDS
+//! | `exp` | 2 | 2 | | `atan` | 3 | 1 |
+//! | `expm1` | 3 | 3 | | `sinh` | 3 | 3 |
+//! | `log` | 2 | 2 | | `cosh` | 2 | 2 |
+//! | `log1p` | 2 | 2 | | `tanh` | 4 | 4 |
+//! | `sin` | 2 | 1 | | `sigmoid` | 3 | 3 |
+//! | `cos` | 2 | 1 | | `erf` | 2 | 1 |
+//! | `tan` | 4 | 1 | | `pow` | 1 | 1 |
+//! | `asin` | 3 | 1 | | `atan2` | 3 | 1 |
+//! | `acos` | 3 | 1 | | `rem` | 0 | 0 |
+//!
+//! The trigonometric functions, their inverses, `erf`, `pow` and `rem` of f64 are those of `libm`, lane by lane; so
+//! are `sin`, `cos` and `tan` of f32 beyond 131,072 in size, and `rem` of f32 where the quotient is 2^22 or more.
 
 mod block;
 mod erf;
