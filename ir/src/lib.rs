@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+pub mod compare;
 pub mod data;
 pub mod dtype;
 pub mod emit;
@@ -25,6 +26,7 @@ pub mod shape;
 pub mod source;
 pub mod tensor_type;
 
+pub use compare::{Difference, Tolerance, compare, random_data};
 pub use data::{Element, TensorData};
 pub use dtype::DType;
 pub use emit::Emit;

@@ -53,3 +53,37 @@ fn offsets<'a>(
         usize::try_from(index).ok().filter(|&index| index < extent).map(|index| start + index * stride)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{DType, Op, TensorData, TensorType, evaluate};
+
+    #[test]
+    fn gather_reads_zero_outside() {
+        let x = TensorData::new([2, 3], vec![1f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let indices = TensorData::new([2, 4], vec![2i64, 0, 3, -1, 1, 1, 2, i64::MAX]);
+        let got = evaluate(&Op::Gather(1), &[&x, &indices]);
+        assert_eq!(got, TensorData::new([2, 4], vec![3f32, 1.0, 0.0, 0.0, 5.0, 5.0, 6.0, 0.0]));
+        let indices = TensorData::new([1, 3], vec![1i32, 0, 2]);
+        let got = evaluate(&Op::Gather(0), &[&x, &indices]);
+        assert_eq!(got, TensorData::new([1, 3], vec![4f32, 2.0, 0.0]));
+        let empty = TensorData::zeros(&TensorType::new(DType::Bool, [0, 3]));
+        assert_eq!(evaluate(&Op::Gather(0), &[&empty, &indices]), TensorData::new([1, 3], vec![false; 3]));
+    }
+
+    #[test]
+    fn scatter_add_adds_and_drops_outside() {
+        let updates = TensorData::new([2, 4], vec![1f64, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        let indices = TensorData::new([2, 4], vec![2i64, 0, 3, -1, 1, 1, 2, i64::MIN]);
+        let scatter = |axis, extent| evaluate(&Op::ScatterAdd { axis, extent }, &[&updates, &indices]);
+        assert_eq!(scatter(1, 3), TensorData::new([2, 3], vec![2f64, 0.0, 1.0, 0.0, 11.0, 7.0]));
+        // Along the first axis the update stays in its column.
+        let expected = vec![0f64, 2.0, 0.0, 0.0, 5.0, 6.0, 0.0, 0.0, 1.0, 0.0, 7.0, 0.0];
+        assert_eq!(scatter(0, 3), TensorData::new([3, 4], expected));
+        assert_eq!(scatter(0, 0), TensorData::new([0, 4], Vec::<f64>::new()));
+        let updates = TensorData::new([2], vec![200u8, 100]);
+        let indices = TensorData::new([2], vec![0i32, 0]);
+        let got = evaluate(&Op::ScatterAdd { axis: 0, extent: 1 }, &[&updates, &indices]);
+        assert_eq!(got, TensorData::new([1], vec![44u8]));
+    }
+}

@@ -96,3 +96,79 @@ fn targets(shape: &Shape, axes: &[usize]) -> Walk {
 fn line_starts(shape: &Shape, axis: usize) -> Walk {
     Walk::new(&shape.with_extent(axis, 1), 0, &contiguous(shape))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DType, Op, evaluate};
+    use smallvec::{SmallVec, smallvec};
+
+    const NAN: f32 = f32::NAN;
+
+    #[test]
+    fn sums_over_each_set_of_axes() {
+        let x = TensorData::new([2, 3, 2], (0..12).map(|i| i as f32).collect());
+        let sum = |axes: &[usize]| evaluate(&Op::Reduce(ReduceOp::Sum, SmallVec::from_slice(axes)), &[&x]);
+        assert_eq!(sum(&[0]), TensorData::new([3, 2], vec![6f32, 8.0, 10.0, 12.0, 14.0, 16.0]));
+        assert_eq!(sum(&[1]), TensorData::new([2, 2], vec![6f32, 9.0, 24.0, 27.0]));
+        assert_eq!(sum(&[2]), TensorData::new([2, 3], vec![1f32, 5.0, 9.0, 13.0, 17.0, 21.0]));
+        assert_eq!(sum(&[0, 2]), TensorData::new([3], vec![14f32, 22.0, 30.0]));
+        assert_eq!(sum(&[0, 1, 2]), TensorData::scalar(66f32));
+        assert_eq!(sum(&[]), x);
+    }
+
+    #[test]
+    fn floats_round_once_and_integers_wrap() {
+        let x = TensorData::new([3], vec![1e8f32, 1.0, -1e8]);
+        assert_eq!(evaluate(&Op::Reduce(ReduceOp::Sum, smallvec![0]), &[&x]), TensorData::scalar(1f32));
+        let x = TensorData::new([3], vec![200u8, 100, 3]);
+        assert_eq!(evaluate(&Op::Reduce(ReduceOp::Sum, smallvec![0]), &[&x]), TensorData::scalar(47u8));
+        assert_eq!(evaluate(&Op::Reduce(ReduceOp::Prod, smallvec![0]), &[&x]), TensorData::scalar(96u8));
+    }
+
+    #[test]
+    fn extremes_are_nan_when_any_element_is() {
+        let x = TensorData::new([3, 2], vec![1f32, NAN, 5.0, -2.0, f32::NEG_INFINITY, 0.0]);
+        let reduce = |op| evaluate(&Op::Reduce(op, smallvec![0]), &[&x]).to_f64_vec();
+        assert_eq!(reduce(ReduceOp::Max)[0], 5.0);
+        assert_eq!(reduce(ReduceOp::Min)[0], f64::NEG_INFINITY);
+        assert!(reduce(ReduceOp::Max)[1].is_nan() && reduce(ReduceOp::Min)[1].is_nan());
+        let x = TensorData::new([2, 2], vec![true, false, false, false]);
+        let any = evaluate(&Op::Reduce(ReduceOp::Max, smallvec![1]), &[&x]);
+        assert_eq!(any, TensorData::new([2], vec![true, false]));
+    }
+
+    #[test]
+    fn a_reduction_of_nothing_is_the_identity() {
+        for (op, dtype) in ReduceOp::ALL.into_iter().flat_map(|op| DType::ALL.map(|dtype| (op, dtype))) {
+            let x = TensorData::zeros(&TensorType::new(dtype, [2, 0]));
+            let reduce = Op::Reduce(op, smallvec![1]);
+            if reduce.infer(&[&x.ty()]).is_ok() {
+                assert_eq!(evaluate(&reduce, &[&x]), TensorData::filled([2], op.identity(dtype)));
+            }
+        }
+    }
+
+    #[test]
+    fn searches_find_the_first_and_nan_before_all() {
+        let x = TensorData::new([3, 4], vec![1f32, 2.0, NAN, 7.0, 3.0, 2.0, 9.0, 7.0, 3.0, 1.0, NAN, 7.0]);
+        let search = |op, axis| evaluate(&Op::ArgReduce(op, axis), &[&x]);
+        assert_eq!(search(ArgReduceOp::ArgMax, 0), TensorData::new([4], vec![1i64, 0, 0, 0]));
+        assert_eq!(search(ArgReduceOp::ArgMin, 0), TensorData::new([4], vec![0i64, 2, 0, 0]));
+        assert_eq!(search(ArgReduceOp::ArgMax, 1), TensorData::new([3], vec![2i64, 2, 2]));
+        assert_eq!(search(ArgReduceOp::ArgMin, 1), TensorData::new([3], vec![2i64, 1, 2]));
+    }
+
+    #[test]
+    fn running_sums_go_both_ways() {
+        let x = TensorData::new([2, 3], vec![1i32, 2, 3, 4, 5, 6]);
+        let sums = |axis, reverse| evaluate(&Op::Cumulative(Cumulative { axis, reverse }), &[&x]);
+        assert_eq!(sums(0, false), TensorData::new([2, 3], vec![1, 2, 3, 5, 7, 9]));
+        assert_eq!(sums(1, false), TensorData::new([2, 3], vec![1, 3, 6, 4, 9, 15]));
+        assert_eq!(sums(0, true), TensorData::new([2, 3], vec![5, 7, 9, 4, 5, 6]));
+        assert_eq!(sums(1, true), TensorData::new([2, 3], vec![6, 5, 3, 15, 11, 6]));
+        let empty = TensorData::zeros(&TensorType::new(DType::F32, [0, 3]));
+        let cumulative = Cumulative { axis: 0, reverse: true };
+        assert_eq!(evaluate(&Op::Cumulative(cumulative), &[&empty]), empty);
+    }
+}

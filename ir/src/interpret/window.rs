@@ -106,3 +106,103 @@ fn sum<T: Number>(window: &Window, x: &TensorData, result: &TensorType) -> Tenso
     }
     TensorData::new(result.shape.clone(), totals.into_iter().map(T::narrow).collect::<Vec<T>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Axes, DType, Op, evaluate};
+    use smallvec::SmallVec;
+
+    fn geometry(sizes: &[usize], strides: &[usize], padding: &[(i64, i64)], dilations: &[usize]) -> Window {
+        let [sizes, strides, dilations] = [sizes, strides, dilations].map(Axes::from_slice);
+        Window { sizes, strides, padding: SmallVec::from_slice(padding), dilations }
+    }
+
+    fn evaluate_on(op: WindowOp, window: &Window, operands: &[&TensorData]) -> TensorData {
+        evaluate(&Op::Window(op, window.clone()), operands)
+    }
+
+    #[test]
+    fn plain_windows_over_the_last_axes() {
+        let x = TensorData::new([2, 2, 3], vec![1i32, 2, 3, 4, 5, 6, 9, 8, 7, 6, 5, 4]);
+        let pairs = geometry(&[2, 2], &[1, 1], &[(0, 0); 2], &[1, 1]);
+        assert_eq!(evaluate_on(WindowOp::Max, &pairs, &[&x]), TensorData::new([2, 1, 2], vec![5, 6, 9, 8]));
+        assert_eq!(
+            evaluate_on(WindowOp::Sum, &pairs, &[&x]),
+            TensorData::new([2, 1, 2], vec![12, 16, 28, 24])
+        );
+        let values = TensorData::new([2, 2, 3], (0..12).collect::<Vec<i32>>());
+        let picked = evaluate_on(WindowOp::Pick, &pairs, &[&x, &values]);
+        assert_eq!(picked, TensorData::new([2, 1, 2], vec![4, 5, 6, 7]));
+        let updates = TensorData::new([2, 1, 2], vec![10, 20, 30, 40]);
+        let put = evaluate_on(WindowOp::Put, &pairs, &[&x, &updates]);
+        assert_eq!(put, TensorData::new([2, 2, 3], vec![0, 0, 0, 0, 10, 20, 30, 40, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn strides_dilation_and_padding() {
+        let x = TensorData::new([5], vec![1f32, 2.0, 3.0, 4.0, 5.0]);
+        let sum = |size, stride, padding, dilation| {
+            evaluate_on(WindowOp::Sum, &geometry(&[size], &[stride], &[padding], &[dilation]), &[&x])
+                .to_f64_vec()
+        };
+        assert_eq!(sum(2, 2, (0, 0), 1), [3.0, 7.0]);
+        assert_eq!(sum(2, 1, (0, 0), 3), [5.0, 7.0]);
+        assert_eq!(sum(3, 2, (1, 1), 1), [3.0, 9.0, 9.0]);
+        assert_eq!(sum(3, 2, (2, 0), 2), [4.0, 9.0]);
+        assert_eq!(sum(6, 1, (0, 0), 1), [0.0; 0]);
+    }
+
+    #[test]
+    fn the_first_greatest_element_is_picked_nan_above_all() {
+        let x = TensorData::new([2, 3], vec![7f32, 7.0, f32::NAN, 1.0, 7.0, f32::NAN]);
+        let values = TensorData::new([2, 3], vec![0f32, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let columns = geometry(&[2, 1], &[1, 1], &[(0, 0); 2], &[1, 1]);
+        assert_eq!(evaluate_on(WindowOp::Pick, &columns, &[&x, &values]).to_f64_vec(), [0.0, 1.0, 2.0]);
+        let max = evaluate_on(WindowOp::Max, &columns, &[&x]).to_f64_vec();
+        assert_eq!(max[..2], [7.0, 7.0]);
+        assert!(max[2].is_nan());
+        let squares = geometry(&[2, 2], &[1, 1], &[(0, 0); 2], &[1, 1]);
+        assert_eq!(evaluate_on(WindowOp::Pick, &squares, &[&x, &values]).to_f64_vec(), [0.0, 2.0]);
+    }
+
+    #[test]
+    fn elements_win_over_padding_and_padding_alone_is_the_identity() {
+        let lowest = TensorData::new([1], vec![f32::NEG_INFINITY]);
+        let ones = TensorData::new([1], vec![1f32]);
+        let window = geometry(&[2], &[1], &[(2, 2)], &[1]);
+        assert_eq!(
+            evaluate_on(WindowOp::Pick, &window, &[&lowest, &ones]).to_f64_vec(),
+            [0.0, 1.0, 1.0, 0.0]
+        );
+        let max = evaluate_on(WindowOp::Max, &window, &[&TensorData::new([1], vec![-3i32])]);
+        assert_eq!(max, TensorData::new([4], vec![i32::MIN, -3, -3, i32::MIN]));
+        let updates = TensorData::new([4], vec![1f32, 2.0, 4.0, 8.0]);
+        assert_eq!(evaluate_on(WindowOp::Put, &window, &[&lowest, &updates]).to_f64_vec(), [6.0]);
+    }
+
+    #[test]
+    fn put_is_the_transpose_of_pick() {
+        let window = geometry(&[3, 2], &[2, 1], &[(1, 1), (0, 1)], &[1, 2]);
+        let ty = TensorType::new(DType::F64, [2, 5, 4]);
+        let [x, values] = [1, 2].map(|seed| crate::random_data(&ty, seed, -1.0..1.0));
+        let picked = evaluate_on(WindowOp::Pick, &window, &[&x, &values]);
+        let updates = crate::random_data(&picked.ty(), 3, -1.0..1.0);
+        let put = evaluate_on(WindowOp::Put, &window, &[&x, &updates]);
+        let product = |a: &TensorData, b: &TensorData| -> f64 {
+            a.to_f64_vec().iter().zip(b.to_f64_vec()).map(|(a, b)| a * b).sum()
+        };
+        assert!((product(&picked, &updates) - product(&values, &put)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn zero_extents() {
+        let x = TensorData::zeros(&TensorType::new(DType::F32, [0, 3]));
+        let window = geometry(&[2], &[1], &[(0, 0)], &[1]);
+        assert_eq!(evaluate_on(WindowOp::Max, &window, &[&x]).ty(), TensorType::new(DType::F32, [0, 2]));
+        let x = TensorData::zeros(&TensorType::new(DType::F32, [2, 0]));
+        assert_eq!(evaluate_on(WindowOp::Sum, &window, &[&x]).ty(), TensorType::new(DType::F32, [2, 0]));
+        let padded = geometry(&[2], &[1], &[(1, 1)], &[1]);
+        assert_eq!(evaluate_on(WindowOp::Sum, &padded, &[&x]).to_f64_vec(), [0.0, 0.0]);
+    }
+}
