@@ -25,6 +25,8 @@ mod same;
 pub mod shape;
 pub mod source;
 pub mod tensor_type;
+pub mod verify;
+pub mod visualize;
 
 pub use compare::{Difference, Tolerance, compare, random_data};
 pub use data::{Element, TensorData};
@@ -41,3 +43,5 @@ pub use print::{PrintOptions, print_with};
 pub use shape::{Axes, Shape};
 pub use source::Source;
 pub use tensor_type::TensorType;
+pub use verify::{VerifyError, verify};
+pub use visualize::graphviz;

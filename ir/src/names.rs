@@ -54,9 +54,9 @@ impl Names {
 /// Inputs in the order of the signature, then the other nodes in topological order; by id in a graph with a cycle.
 fn print_order(graph: &Graph) -> Vec<NodeId> {
     let sorted = if graph.is_acyclic() { graph.topological_order() } else { graph.ids().collect() };
-    let inputs: HashSet<NodeId> = graph.inputs().iter().copied().collect();
-    let others = sorted.into_iter().filter(|id| !inputs.contains(id));
-    graph.inputs().iter().copied().chain(others).collect()
+    let mut seen = HashSet::new();
+    let nodes = graph.inputs().iter().copied().chain(sorted);
+    nodes.filter(|&id| graph.contains(id) && seen.insert(id)).collect()
 }
 
 fn base_name(graph: &Graph, id: NodeId) -> String {

@@ -63,7 +63,7 @@ fn write_graph(out: &mut impl fmt::Write, graph: &Graph, options: PrintOptions) 
         write!(out, "{comma}%{}: {}", names.get(input), graph.node(input).ty())?;
     }
     writeln!(out, ") {{")?;
-    for &id in &names.order()[graph.inputs().len()..] {
+    for &id in names.order().iter().filter(|id| !graph.inputs().contains(id)) {
         write!(out, "    {}", line(graph, &names, id))?;
         match &graph.node(id).source {
             Some(source) if options.sources => writeln!(out, "  // {source}")?,
