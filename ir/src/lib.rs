@@ -16,6 +16,7 @@ pub mod emit;
 pub mod error;
 pub mod graph;
 pub mod interpret;
+pub mod kernel;
 pub mod literal;
 pub mod names;
 pub mod op;

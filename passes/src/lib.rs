@@ -4,4 +4,10 @@
 //! a user's tensor.
 #![forbid(unsafe_code)]
 
+pub mod contraction;
+pub mod fuse;
 pub mod gradient;
+pub mod loops;
+pub mod lower;
+pub mod plan_memory;
+pub mod schedule;

@@ -1,0 +1,514 @@
+//! Builds a kernel's loop body from the graph: each written value is expanded, from the result to the operands, at
+//! the index where it is needed, until memory is reached.
+//!
+//! Expanding a movement op changes the index; expanding a reshape of a value in memory changes nothing, because only
+//! the position in row-major order counts. Padding becomes a condition, with the index clamped so that no address
+//! lies outside its buffer.
+
+use super::affine::{Affine, Derived, Variables};
+use super::body::*;
+use super::layout;
+use super::view::{self, IndexMap};
+use kiln_ir::kernel::{Kernel, KernelKind};
+use kiln_ir::op::{BinaryOp, Conv, Dot, LogicalOp, Op, ReduceOp, Window, WindowOp};
+use kiln_ir::{DType, Graph, Literal, NodeId, Shape};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// The loop body of a kernel. Values that are not members, and that `in_memory` accepts, are loaded.
+pub fn build(graph: &Graph, kernel: &Kernel, in_memory: &dyn Fn(NodeId) -> bool) -> LoopBody {
+    let mut builder = Builder::new(graph, kernel, in_memory);
+    match kernel.kind {
+        KernelKind::Loop | KernelKind::Contraction(_) => {}
+        KernelKind::ScatterAdd(node) => builder.scatter_add(node),
+        KernelKind::WindowPut(node) => builder.window_put(node),
+        KernelKind::Cumulative(node) => builder.cumulative(node),
+    }
+    for &node in &kernel.writes {
+        builder.store(node);
+    }
+    let mut body = builder.body;
+    layout::finish(&mut body, matches!(kernel.kind, KernelKind::Contraction(_)));
+    body
+}
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    kernel: &'a Kernel,
+    in_memory: &'a dyn Fn(NodeId) -> bool,
+    body: LoopBody,
+    expanded: HashMap<(NodeId, IndexMap), ValueId>,
+    reductions: HashMap<NodeId, usize>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(graph: &'a Graph, kernel: &'a Kernel, in_memory: &'a dyn Fn(NodeId) -> bool) -> Builder<'a> {
+        let kind = |axis| if kernel.reduced.contains(&axis) { AxisKind::Reduced } else { AxisKind::Parallel };
+        let body = LoopBody {
+            variables: Variables::new(&kernel.domain),
+            axes: (0..kernel.domain.rank()).map(kind).collect(),
+            vector_axis: 0,
+            buffers: Vec::new(),
+            values: Vec::new(),
+            reductions: Vec::new(),
+            stores: Vec::new(),
+            accumulate: None,
+        };
+        Builder { graph, kernel, in_memory, body, expanded: HashMap::new(), reductions: HashMap::new() }
+    }
+
+    fn own_index(&mut self, node: NodeId) -> IndexMap {
+        view::own_index(self.graph, self.kernel, &self.graph.node(node).ty().shape, &mut self.body.variables)
+    }
+
+    fn store(&mut self, node: NodeId) {
+        // The result of a contraction is written by the tiles themselves.
+        if self.kernel.kind == KernelKind::Contraction(node)
+            || self.body.accumulate.is_some()
+            || self.body.stores.iter().any(|s| self.body.buffers[s.buffer] == node)
+        {
+            return;
+        }
+        let per_row = self.kernel.is_per_row(self.graph.node(node).ty().n_elements());
+        let index = self.own_index(node);
+        let value = self.expand(node, &index);
+        let address = view::linear(&index, &self.graph.node(node).ty().shape, &self.body.variables);
+        let buffer = self.buffer(node);
+        let phase = self.body.values[value].phase;
+        self.body.stores.push(Store { buffer, address, value, per_row, phase });
+    }
+
+    fn buffer(&mut self, node: NodeId) -> usize {
+        self.body.buffers.iter().position(|&b| b == node).unwrap_or_else(|| {
+            self.body.buffers.push(node);
+            self.body.buffers.len() - 1
+        })
+    }
+
+    fn push(&mut self, kind: ValueKind, dtype: DType) -> ValueId {
+        let value = Value { kind, dtype, phase: 0 };
+        if let Some(same) = self.body.values.iter().position(|v| v.kind == value.kind && v.dtype == dtype) {
+            return same;
+        }
+        self.body.values.push(value);
+        let id = self.body.values.len() - 1;
+        self.body.values[id].phase = match self.body.values[id].kind {
+            ValueKind::Reduced(i) => self.body.reductions[i].phase + 1,
+            _ => {
+                let by_operands = self.body.operands(id).iter().map(|&o| self.body.values[o].phase).max();
+                let by_index = self.body.index_of(id).map(|of| self.affine_phase(of));
+                by_operands.max(by_index).unwrap_or(0)
+            }
+        };
+        id
+    }
+
+    fn affine_phase(&self, of: &Affine) -> usize {
+        let phases = of.terms.iter().map(|&(variable, _)| match self.body.variables.definition(variable) {
+            None => 0,
+            Some(
+                Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. },
+            ) => self.affine_phase(of),
+            Some(Derived::Loaded { value, .. }) => self.body.values[*value].phase,
+        });
+        phases.max().unwrap_or(0)
+    }
+
+    /// The value of a node at an index.
+    fn expand(&mut self, node: NodeId, index: &IndexMap) -> ValueId {
+        let key = (node, index.clone());
+        if let Some(&value) = self.expanded.get(&key) {
+            return value;
+        }
+        let value = self.expand_anew(node, index);
+        self.expanded.insert(key, value);
+        value
+    }
+
+    fn expand_anew(&mut self, node: NodeId, index: &IndexMap) -> ValueId {
+        let graph = self.graph;
+        let (op, operands, ty) = (graph.op(node), graph.operands(node), graph.node(node).ty());
+        // The result of the contraction is in memory when the other members run.
+        let is_contraction = self.kernel.kind == KernelKind::Contraction(node);
+        if is_contraction || (!self.kernel.members.contains(&node) && (self.in_memory)(node)) {
+            let address = view::linear(index, &ty.shape, &self.body.variables);
+            let buffer = self.buffer(node);
+            return self.push(ValueKind::Load { buffer, address }, ty.dtype);
+        }
+        let kind = match op {
+            Op::Fill(value, _) => ValueKind::Constant(*value),
+            Op::Iota { axis, .. } => ValueKind::Index(index[*axis].clone()),
+            Op::Unary(op) => ValueKind::Unary(*op, self.expand(operands[0], index)),
+            Op::Binary(op) => {
+                ValueKind::Binary(*op, self.expand(operands[0], index), self.expand(operands[1], index))
+            }
+            Op::Compare(op) => {
+                ValueKind::Compare(*op, self.expand(operands[0], index), self.expand(operands[1], index))
+            }
+            Op::Logical(op) => {
+                ValueKind::Logical(*op, operands.iter().map(|&o| self.expand(o, index)).collect())
+            }
+            Op::Select => ValueKind::Select(
+                self.expand(operands[0], index),
+                self.expand(operands[1], index),
+                self.expand(operands[2], index),
+            ),
+            Op::Cast(_) => ValueKind::Cast(self.expand(operands[0], index)),
+            Op::Reshape(_) | Op::Permute(_) | Op::Broadcast { .. } | Op::Slice(_) | Op::Reverse(_) => {
+                let inner = view::through(graph, node, index, &mut self.body.variables);
+                return self.expand(operands[0], &inner);
+            }
+            Op::Pad(pad) => {
+                let operand = graph.node(operands[0]).ty();
+                let mut inner = IndexMap::new();
+                let mut inside = Condition::default();
+                for axis in 0..index.len() {
+                    let position = index[axis].plus_constant(-pad.low[axis]);
+                    let (extent, step) = (operand.shape[axis], pad.interior[axis] as i64 + 1);
+                    inner.push(self.dilated(&position, extent, step, &mut inside));
+                }
+                return self.guarded(inside, operands[0], &inner, pad.value);
+            }
+            Op::Concatenate(axis) => return self.expand_concatenate(operands, *axis, index),
+            Op::Gather(axis) => return self.expand_gather(operands, *axis, index),
+            Op::RandomBits(shape) => {
+                let element = view::linear(index, shape, &self.body.variables);
+                let key = self.expand(operands[0], &SmallVec::from_elem(Affine::constant(0), 1));
+                let counter = self.expand(operands[0], &SmallVec::from_elem(Affine::constant(1), 1));
+                ValueKind::Random { key, counter, element }
+            }
+            Op::Reduce(..) | Op::ArgReduce(..) | Op::Dot(_) | Op::Conv(_) | Op::Window(..) => {
+                ValueKind::Reduced(self.reduction(node))
+            }
+            Op::Input(_) | Op::Dense(_) | Op::ScatterAdd { .. } | Op::Cumulative(_) => {
+                unreachable!("`{}` is computed into memory before it is used", op.name())
+            }
+        };
+        self.push(kind, ty.dtype)
+    }
+
+    fn expand_concatenate(&mut self, operands: &[NodeId], axis: usize, index: &IndexMap) -> ValueId {
+        let mut start = 0;
+        let mut pieces = Vec::new();
+        for &operand in operands {
+            let extent = self.graph.node(operand).ty().shape[axis] as i64;
+            if extent > 0 {
+                pieces.push((operand, start, extent));
+            }
+            start += extent;
+        }
+        let Some((&(last, last_start, last_extent), before)) = pieces.split_last() else {
+            // Nothing is concatenated: there is no index to compute a value for.
+            return self.push(
+                ValueKind::Constant(Literal::zero(self.graph.node(operands[0]).ty().dtype)),
+                self.graph.node(operands[0]).ty().dtype,
+            );
+        };
+        let before = before.to_vec();
+        let mut value = self.expand_piece(last, axis, index, last_start, last_extent);
+        for &(operand, start, extent) in before.iter().rev() {
+            let piece = self.expand_piece(operand, axis, index, start, extent);
+            let here = ValueKind::InRange { of: index[axis].clone(), low: i64::MIN, high: start + extent };
+            let here = self.push(here, DType::Bool);
+            value = self.push(ValueKind::Select(here, piece, value), self.body.values[piece].dtype);
+        }
+        value
+    }
+
+    fn expand_piece(
+        &mut self,
+        operand: NodeId,
+        axis: usize,
+        index: &IndexMap,
+        start: i64,
+        extent: i64,
+    ) -> ValueId {
+        let mut inner = index.clone();
+        inner[axis] = self.body.variables.clamp(&index[axis].plus_constant(-start), extent - 1);
+        self.expand(operand, &inner)
+    }
+
+    fn expand_gather(&mut self, operands: &[NodeId], axis: usize, index: &IndexMap) -> ValueId {
+        let x = self.graph.node(operands[0]).ty().clone();
+        let at = self.expand(operands[1], index);
+        if x.shape[axis] == 0 {
+            return self.push(ValueKind::Constant(Literal::zero(x.dtype)), x.dtype);
+        }
+        let (inside, loaded) = self.loaded_index(at, x.shape[axis]);
+        let mut inner = index.clone();
+        inner[axis] = loaded;
+        let value = self.expand(operands[0], &inner);
+        let zero = self.push(ValueKind::Constant(Literal::zero(x.dtype)), x.dtype);
+        self.push(ValueKind::Select(inside, value, zero), x.dtype)
+    }
+
+    /// A loaded index as a variable, clamped, and whether it was inside the axis.
+    fn loaded_index(&mut self, at: ValueId, extent: usize) -> (ValueId, Affine) {
+        let dtype = self.body.values[at].dtype;
+        let low = self.push(ValueKind::Constant(Literal::from_i64(dtype, 0)), dtype);
+        let high = self.push(ValueKind::Constant(Literal::from_i64(dtype, extent as i64)), dtype);
+        let above = self.push(ValueKind::Compare(kiln_ir::op::CompareOp::Ge, at, low), DType::Bool);
+        let below = self.push(ValueKind::Compare(kiln_ir::op::CompareOp::Lt, at, high), DType::Bool);
+        let both = ValueKind::Logical(LogicalOp::And, SmallVec::from_slice(&[above, below]));
+        let inside = self.push(both, DType::Bool);
+        let loaded = self.body.variables.derive(Derived::Loaded { value: at, max: extent as i64 - 1 });
+        (inside, loaded)
+    }
+
+    /// The index of an element in an axis whose elements stand `step` apart, from a position that may fall between
+    /// them or outside.
+    fn dilated(&mut self, position: &Affine, extent: usize, step: i64, inside: &mut Condition) -> Affine {
+        let reach = (extent as i64 - 1) * step;
+        let (low, high) = self.body.variables.range(position);
+        if extent == 0 {
+            inside.never = true;
+            return Affine::default();
+        }
+        if low < 0 || high > reach {
+            let within = ValueKind::InRange { of: position.clone(), low: 0, high: reach + 1 };
+            inside.all.push(self.push(within, DType::Bool));
+        }
+        let clamped = self.body.variables.clamp(position, reach);
+        let (index, between) = self.body.variables.divide(&clamped, step);
+        if self.body.variables.range(&between) != (0, 0) {
+            let on_element = ValueKind::InRange { of: between, low: 0, high: 1 };
+            inside.all.push(self.push(on_element, DType::Bool));
+        }
+        index
+    }
+
+    /// The value of a node where the condition holds, a constant elsewhere.
+    fn guarded(&mut self, inside: Condition, node: NodeId, index: &IndexMap, otherwise: Literal) -> ValueId {
+        let outside = self.push(ValueKind::Constant(otherwise), otherwise.dtype());
+        if inside.never {
+            return outside;
+        }
+        let mut value = self.expand(node, index);
+        for condition in inside.all {
+            value = self.push(ValueKind::Select(condition, value, outside), otherwise.dtype());
+        }
+        value
+    }
+
+    /// The reduction that computes a node over the domain's reduced axes.
+    fn reduction(&mut self, node: NodeId) -> usize {
+        if let Some(&i) = self.reductions.get(&node) {
+            return i;
+        }
+        let graph = self.graph;
+        let operands = graph.operands(node);
+        let full: IndexMap = (0..self.kernel.domain.rank()).map(|a| self.body.variables.axis(a)).collect();
+        let (kind, operand) = match graph.op(node) {
+            Op::Reduce(op, _) => (ReductionKind::Fold(*op), self.expand(operands[0], &full)),
+            Op::ArgReduce(op, axis) => {
+                (ReductionKind::Arg(*op, full[*axis].clone()), self.expand(operands[0], &full))
+            }
+            Op::Dot(dot) => (ReductionKind::Fold(ReduceOp::Sum), self.dot_product(dot, operands, &full)),
+            Op::Conv(conv) => (ReductionKind::Fold(ReduceOp::Sum), self.conv_product(conv, operands, &full)),
+            Op::Window(op, window) => self.window_reduction(*op, window, operands, &full),
+            op => unreachable!("`{}` is no reduction", op.name()),
+        };
+        let dtype = graph.node(node).ty().dtype;
+        let phase = self.body.values[operand].phase;
+        self.body.reductions.push(Reduction { kind, operand, dtype, phase });
+        self.reductions.insert(node, self.body.reductions.len() - 1);
+        self.body.reductions.len() - 1
+    }
+
+    /// Domain of a dot: batch axes, free axes of the left operand, of the right one, contracted axes.
+    fn dot_product(&mut self, dot: &Dot, operands: &[NodeId], full: &IndexMap) -> ValueId {
+        let ranks = [self.graph.node(operands[0]).ty().rank(), self.graph.node(operands[1]).ty().rank()];
+        let (lhs_free, rhs_free) = (dot.lhs_free(ranks[0]), dot.rhs_free(ranks[1]));
+        let mut lhs: IndexMap = SmallVec::from_elem(Affine::default(), ranks[0]);
+        let mut rhs: IndexMap = SmallVec::from_elem(Affine::default(), ranks[1]);
+        let mut axes = full.iter();
+        for &(l, r) in &dot.batch {
+            let index = axes.next().expect("the domain has the batch axes");
+            (lhs[l], rhs[r]) = (index.clone(), index.clone());
+        }
+        lhs_free.iter().for_each(|&l| lhs[l] = axes.next().expect("the domain has the free axes").clone());
+        rhs_free.iter().for_each(|&r| rhs[r] = axes.next().expect("the domain has the free axes").clone());
+        for &(l, r) in &dot.contract {
+            let index = axes.next().expect("the domain has the contracted axes");
+            (lhs[l], rhs[r]) = (index.clone(), index.clone());
+        }
+        let (a, b) = (self.expand(operands[0], &lhs), self.expand(operands[1], &rhs));
+        self.push(ValueKind::Binary(BinaryOp::Mul, a, b), self.graph.node(operands[0]).ty().dtype)
+    }
+
+    /// Domain of a convolution: image, out channel, out positions, channel in the group, kernel positions.
+    fn conv_product(&mut self, conv: &Conv, operands: &[NodeId], full: &IndexMap) -> ValueId {
+        let n = conv.n_spatial();
+        let (x, kernel) =
+            (self.graph.node(operands[0]).ty().clone(), self.graph.node(operands[1]).ty().clone());
+        let per_group = (kernel.shape[0] / conv.groups) as i64;
+        let (group, _) = self.body.variables.divide(&full[1], per_group.max(1));
+        let channel = group.times(kernel.shape[1] as i64).plus(&full[2 + n]);
+        let mut x_index: IndexMap = [full[0].clone(), channel].into_iter().collect();
+        let mut kernel_index: IndexMap = [full[1].clone(), full[2 + n].clone()].into_iter().collect();
+        let mut inside = Condition::default();
+        for axis in 0..n {
+            let (out, k) = (&full[2 + axis], &full[3 + n + axis]);
+            let position = out
+                .times(conv.strides[axis] as i64)
+                .plus(&k.times(conv.rhs_dilation[axis] as i64))
+                .plus_constant(-conv.padding[axis].0);
+            let step = conv.lhs_dilation[axis] as i64;
+            x_index.push(self.dilated(&position, x.shape[2 + axis], step, &mut inside));
+            kernel_index.push(k.clone());
+        }
+        let a = self.guarded(inside, operands[0], &x_index, Literal::zero(x.dtype));
+        let b = self.expand(operands[1], &kernel_index);
+        self.push(ValueKind::Binary(BinaryOp::Mul, a, b), x.dtype)
+    }
+
+    /// Domain of a window op: leading axes, out positions, window positions.
+    fn window_reduction(
+        &mut self,
+        op: WindowOp,
+        window: &Window,
+        operands: &[NodeId],
+        full: &IndexMap,
+    ) -> (ReductionKind, ValueId) {
+        let (inside, index) = self.window_index(window, operands[0], full);
+        let dtype = self.graph.node(operands[0]).ty().dtype;
+        match op {
+            WindowOp::Sum => {
+                let x = self.guarded(inside, operands[0], &index, Literal::zero(dtype));
+                (ReductionKind::Fold(ReduceOp::Sum), x)
+            }
+            WindowOp::Max => {
+                let x = self.guarded(inside, operands[0], &index, Literal::lowest(dtype));
+                (ReductionKind::Fold(ReduceOp::Max), x)
+            }
+            WindowOp::Pick => {
+                let x = self.guarded(inside.clone(), operands[0], &index, Literal::lowest(dtype));
+                let payload = self.guarded(inside, operands[1], &index, Literal::zero(dtype));
+                (ReductionKind::Pick(payload), x)
+            }
+            WindowOp::Put => unreachable!("window_put is a kernel of its own"),
+        }
+    }
+
+    fn window_index(&mut self, window: &Window, operand: NodeId, full: &IndexMap) -> (Condition, IndexMap) {
+        let x = self.graph.node(operand).ty().clone();
+        let n = window.sizes.len();
+        let lead = x.rank() - n;
+        let mut index: IndexMap = full[..lead].iter().cloned().collect();
+        let mut inside = Condition::default();
+        for axis in 0..n {
+            let position = full[lead + axis]
+                .times(window.strides[axis] as i64)
+                .plus(&full[lead + n + axis].times(window.dilations[axis] as i64))
+                .plus_constant(-window.padding[axis].0);
+            index.push(self.dilated(&position, x.shape[lead + axis], 1, &mut inside));
+        }
+        (inside, index)
+    }
+
+    /// Domain: the shape of the updates; the indexed axis is ordered.
+    fn scatter_add(&mut self, node: NodeId) {
+        let Op::ScatterAdd { axis, extent } = *self.graph.op(node) else { unreachable!("a scatter-add") };
+        let operands = self.graph.operands(node);
+        self.body.axes[axis] = AxisKind::Ordered;
+        let full: IndexMap = (0..self.kernel.domain.rank()).map(|a| self.body.variables.axis(a)).collect();
+        let value = self.expand(operands[0], &full);
+        let at = self.expand(operands[1], &full);
+        self.accumulate(node, value, at, extent.max(1), |loaded| {
+            let mut index = full.clone();
+            index[axis] = loaded;
+            index
+        });
+    }
+
+    /// Domain: leading axes, out positions (ordered), window positions (reduced).
+    fn window_put(&mut self, node: NodeId) {
+        let Op::Window(WindowOp::Put, window) = self.graph.op(node) else { unreachable!("a window put") };
+        let operands = self.graph.operands(node);
+        let shape = self.graph.node(node).ty().shape.clone();
+        let n = window.sizes.len();
+        let lead = shape.rank() - n;
+        self.body.axes[lead..lead + n].fill(AxisKind::Ordered);
+        let full: IndexMap = (0..self.kernel.domain.rank()).map(|a| self.body.variables.axis(a)).collect();
+        let (inside, index) = self.window_index(window, operands[0], &full);
+        let dtype = self.graph.node(operands[0]).ty().dtype;
+        let x = self.guarded(inside, operands[0], &index, Literal::lowest(dtype));
+        let last: IndexMap = index[lead..].iter().cloned().collect();
+        let plane = Shape::new(&shape[lead..]);
+        let position = view::linear(&last, &plane, &self.body.variables);
+        let position = self.push(ValueKind::Index(position), DType::I64);
+        let phase = self.body.values[x].phase;
+        let kind = ReductionKind::Pick(position);
+        self.body.reductions.push(Reduction { kind, operand: x, dtype: DType::I64, phase });
+        let best = self.push(ValueKind::Reduced(self.body.reductions.len() - 1), DType::I64);
+        let out: IndexMap = full[..lead + n].iter().cloned().collect();
+        let value = self.expand(operands[1], &out);
+        let flat: Shape = shape[..lead].iter().copied().chain([plane.n_elements()]).collect();
+        self.accumulate_in(node, value, best, &flat, lead, |loaded| {
+            full[..lead].iter().cloned().chain([loaded]).collect()
+        });
+    }
+
+    fn accumulate(
+        &mut self,
+        node: NodeId,
+        value: ValueId,
+        at: ValueId,
+        extent: usize,
+        index: impl FnOnce(Affine) -> IndexMap,
+    ) {
+        let Op::ScatterAdd { axis, .. } = *self.graph.op(node) else { unreachable!("a scatter-add") };
+        let shape = self.graph.node(node).ty().shape.with_extent(axis, extent);
+        self.accumulate_in(node, value, at, &shape, axis, index);
+    }
+
+    fn accumulate_in(
+        &mut self,
+        node: NodeId,
+        value: ValueId,
+        at: ValueId,
+        shape: &Shape,
+        axis: usize,
+        index: impl FnOnce(Affine) -> IndexMap,
+    ) {
+        let (condition, _) = self.loaded_index(at, shape[axis]);
+        // Not `derive`, which makes a constant of an axis of one element: the address must keep its variable.
+        let derived = Derived::Loaded { value: at, max: shape[axis] as i64 - 1 };
+        let variables = &mut self.body.variables;
+        let i = variables.derived.iter().position(|d| *d == derived).unwrap_or_else(|| {
+            variables.derived.push(derived);
+            variables.derived.len() - 1
+        });
+        let loaded = variables.extents.len() + i;
+        let address = view::linear(&index(Affine::variable(loaded)), shape, &self.body.variables);
+        let buffer = self.buffer(node);
+        let per_row = !self.body.reductions.is_empty();
+        self.body.accumulate = Some(Accumulate { buffer, address, loaded, value, condition, per_row });
+    }
+
+    /// Domain: the operand's shape; the summed axis is walked as a reduced one.
+    fn cumulative(&mut self, node: NodeId) {
+        let Op::Cumulative(cumulative) = *self.graph.op(node) else { unreachable!("a running sum") };
+        let shape = self.graph.node(node).ty().shape.clone();
+        self.body.axes[cumulative.axis] = AxisKind::Reduced;
+        let mut index: IndexMap = (0..shape.rank()).map(|a| self.body.variables.axis(a)).collect();
+        if cumulative.reverse {
+            let last = shape[cumulative.axis] as i64 - 1;
+            index[cumulative.axis] = index[cumulative.axis].times(-1).plus_constant(last);
+        }
+        let operand = self.expand(self.graph.operands(node)[0], &index);
+        let dtype = self.graph.node(node).ty().dtype;
+        self.body.reductions.push(Reduction { kind: ReductionKind::Running, operand, dtype, phase: 0 });
+        let value = self.push(ValueKind::Reduced(0), dtype);
+        let address = view::linear(&index, &shape, &self.body.variables);
+        let buffer = self.buffer(node);
+        self.body.stores.push(Store { buffer, address, value, per_row: false, phase: 0 });
+    }
+}
+
+/// A conjunction of conditions.
+#[derive(Clone, Default)]
+struct Condition {
+    all: SmallVec<[ValueId; 3]>,
+    never: bool,
+}

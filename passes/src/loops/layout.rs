@@ -1,0 +1,133 @@
+//! Shapes a loop nest for execution: drops axes of one element, merges neighbouring axes that every address walks as
+//! one, and chooses the axis that vectors run along.
+
+use super::affine::{Affine, Derived};
+use super::body::*;
+
+/// Finishes a body that was just built. A contraction keeps its two axes: it is run on rectangles of them.
+pub fn finish(body: &mut LoopBody, is_contraction: bool) {
+    if !is_contraction {
+        for axis in (0..body.axes.len()).rev() {
+            if body.extent(axis) == 1 {
+                remove_axis(body, axis);
+            }
+        }
+        for axis in (1..body.axes.len()).rev() {
+            if mergeable(body, axis - 1) {
+                merge(body, axis - 1);
+            }
+        }
+    }
+    if body.axes_of(AxisKind::Parallel).is_empty() && body.axes_of(AxisKind::Reduced).is_empty() {
+        let axis = body.axes.len();
+        insert_unit_axis(body, axis);
+    }
+    body.vector_axis = choose_vector_axis(body);
+}
+
+/// Applies a function to every index expression of the body.
+fn for_each_affine(body: &mut LoopBody, mut f: impl FnMut(&mut Affine)) {
+    for value in &mut body.values {
+        match &mut value.kind {
+            ValueKind::Load { address: of, .. }
+            | ValueKind::Index(of)
+            | ValueKind::InRange { of, .. }
+            | ValueKind::Random { element: of, .. } => f(of),
+            ValueKind::Constant(_)
+            | ValueKind::Unary(..)
+            | ValueKind::Binary(..)
+            | ValueKind::Compare(..)
+            | ValueKind::Logical(..)
+            | ValueKind::Select(..)
+            | ValueKind::Cast(_)
+            | ValueKind::Reduced(_) => {}
+        }
+    }
+    for reduction in &mut body.reductions {
+        match &mut reduction.kind {
+            ReductionKind::Arg(_, of) => f(of),
+            ReductionKind::Fold(_) | ReductionKind::Pick(_) | ReductionKind::Running => {}
+        }
+    }
+    body.stores.iter_mut().for_each(|store| f(&mut store.address));
+    body.accumulate.iter_mut().for_each(|accumulate| f(&mut accumulate.address));
+    for derived in &mut body.variables.derived {
+        match derived {
+            Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. } => f(of),
+            Derived::Loaded { .. } => {}
+        }
+    }
+}
+
+/// Removes an axis of one element, on which no expression depends.
+fn remove_axis(body: &mut LoopBody, axis: usize) {
+    body.variables.extents.remove(axis);
+    body.axes.remove(axis);
+    for_each_affine(body, |of| *of = of.renamed(|v| if v > axis { v - 1 } else { v }));
+    body.accumulate.iter_mut().for_each(|a| a.loaded -= 1);
+}
+
+fn insert_unit_axis(body: &mut LoopBody, axis: usize) {
+    body.variables.extents.insert(axis, 1);
+    body.axes.insert(axis, AxisKind::Parallel);
+    for_each_affine(body, |of| *of = of.renamed(|v| if v >= axis { v + 1 } else { v }));
+    body.accumulate.iter_mut().for_each(|a| a.loaded += 1);
+}
+
+/// Whether an axis and the next one are walked as one by every expression.
+fn mergeable(body: &mut LoopBody, axis: usize) -> bool {
+    if body.axes[axis] != body.axes[axis + 1] {
+        return false;
+    }
+    let inner = body.extent(axis + 1) as i64;
+    let mut as_one = true;
+    for_each_affine(body, |of| as_one &= of.coefficient(axis) == of.coefficient(axis + 1) * inner);
+    as_one
+}
+
+fn merge(body: &mut LoopBody, axis: usize) {
+    body.variables.extents[axis] *= body.variables.extents[axis + 1];
+    // The merged index moves by what the inner one did.
+    for_each_affine(body, |of| {
+        let inner = of.coefficient(axis + 1);
+        *of = of.without(axis).without(axis + 1).plus(&Affine::variable(axis).times(inner));
+    });
+    body.variables.extents.remove(axis + 1);
+    body.axes.remove(axis + 1);
+    for_each_affine(body, |of| *of = of.renamed(|v| if v > axis { v - 1 } else { v }));
+    body.accumulate.iter_mut().for_each(|a| a.loaded -= 1);
+}
+
+/// The last parallel axis or the last reduced one, whichever lets more accesses be contiguous or uniform.
+fn choose_vector_axis(body: &LoopBody) -> usize {
+    let parallel = body.axes_of(AxisKind::Parallel).last().copied();
+    let reduced = body.axes_of(AxisKind::Reduced).last().copied();
+    let (parallel, reduced) = match (parallel, reduced) {
+        (Some(p), Some(r)) => (p, r),
+        (Some(axis), None) | (None, Some(axis)) => return axis,
+        (None, None) => unreachable!("a loop nest has an axis"),
+    };
+    // A search keeps an index beside the value; it is done element by element along the reduced axis.
+    let is_search = |r: &Reduction| matches!(r.kind, ReductionKind::Arg(..) | ReductionKind::Pick(_));
+    if body.reductions.iter().any(is_search) {
+        return reduced;
+    }
+    let (p, r) = (strided_accesses(body, parallel), strided_accesses(body, reduced));
+    let longer = body.extent(parallel) >= body.extent(reduced);
+    if p < r || (p == r && longer) { parallel } else { reduced }
+}
+
+/// Number of accesses that would need one load for each lane along this axis.
+fn strided_accesses(body: &LoopBody, axis: usize) -> usize {
+    let is_axis = |a: usize| a == axis;
+    let varies = body.varies_along(is_axis);
+    let strided = |of: &Affine| {
+        let by_itself = !matches!(of.coefficient(axis), 0 | 1);
+        let by_others = body.affine_varies(&of.without(axis), is_axis, &varies);
+        by_itself || by_others
+    };
+    let loads =
+        body.values.iter().filter(|v| matches!(&v.kind, ValueKind::Load { address, .. } if strided(address)));
+    // A store per row happens once for each walk over the reduced axes: it decides nothing.
+    loads.count() + body.stores.iter().filter(|s| !s.per_row && strided(&s.address)).count()
+}

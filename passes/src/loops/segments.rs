@@ -1,0 +1,64 @@
+//! Segments: how a walk over a block of elements is cut at block primitives.
+//!
+//! A block primitive computes, say, the exponential of a whole block of elements that lie in scratch memory. So within
+//! a phase the values before it are computed for the whole block and stored, then the primitive runs, then the values
+//! after it. A value's segment is the number of primitives, one after the other, that it waits for.
+
+use super::body::*;
+use kiln_ir::NodeId;
+
+impl LoopBody {
+    /// The segment of every value when it is computed in the given phase. `ready` says which block primitives were
+    /// computed in an earlier phase and kept.
+    pub fn segments(&self, ready: impl Fn(ValueId) -> bool) -> Vec<usize> {
+        let mut segments: Vec<usize> = Vec::with_capacity(self.values.len());
+        for id in 0..self.values.len() {
+            let waits = self.operands(id).iter().map(|&operand| segments[operand]).max().unwrap_or(0);
+            let by_index = self.index_of(id).map_or(0, |of| self.index_segment(of, &segments));
+            let waits = waits.max(by_index);
+            segments.push(match self.is_block_op(id) {
+                true if ready(id) => 0,
+                true => waits + 1,
+                false => waits,
+            });
+        }
+        segments
+    }
+
+    fn index_segment(&self, of: &super::Affine, segments: &[usize]) -> usize {
+        use super::Derived;
+        let each = of.terms.iter().map(|&(variable, _)| match self.variables.definition(variable) {
+            None => 0,
+            Some(
+                Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. },
+            ) => self.index_segment(of, segments),
+            Some(Derived::Loaded { value, .. }) => segments[*value],
+        });
+        each.max().unwrap_or(0)
+    }
+
+    /// Whether the memory of `old`, which the loops read, may also be that of `new`, which they write: every element is
+    /// read for the last time before, or in the same step as, its place is written.
+    pub fn may_overwrite(&self, old: NodeId, new: NodeId) -> bool {
+        let Some(store) = self.stores.iter().find(|store| self.buffers[store.buffer] == new) else {
+            return false;
+        };
+        let same_place = self.values.iter().all(|value| match &value.kind {
+            ValueKind::Load { buffer, address } => self.buffers[*buffer] != old || *address == store.address,
+            _ => true,
+        });
+        if !same_place || self.accumulate.is_some() {
+            return false;
+        }
+        if store.per_row {
+            return true;
+        }
+        let segments = self.segments(|_| false);
+        let in_last_phase = store.phase + 1 == self.n_phases();
+        let sinks = self.stores.iter().filter(|s| !s.per_row && s.phase == store.phase).map(|s| s.value);
+        let sinks = sinks.chain(self.reductions.iter().filter(|r| r.phase == store.phase).map(|r| r.operand));
+        let last_segment = sinks.map(|value| segments[value]).max().unwrap_or(0);
+        let by_rows_after = self.stores.iter().any(|s| s.per_row);
+        in_last_phase && !by_rows_after && segments[store.value] == last_segment
+    }
+}

@@ -1,0 +1,208 @@
+//! Memory planning: one arena, with an offset for every value decided before the program runs.
+//!
+//! Kernels are taken in order. A value written takes the memory of a value that is read for the last time when the
+//! kernel allows that; else the smallest gap between live values that it fits. A value's memory is free after the last
+//! kernel that reads it. Outputs live on after the step. [`check`] proves the result without trusting how it was made.
+//!
+//! Cost: O(values squared).
+
+use crate::loops::LoopBody;
+use crate::schedule::{Order, may_write_over};
+use kiln_ir::kernel::{Copy, Kernel, MemoryPlan, Place, Placement};
+use kiln_ir::{Graph, NodeId, Op};
+use std::collections::{BTreeMap, HashMap};
+
+/// Values begin at multiples of this many bytes: a cache line, and the widest vector.
+pub const ALIGNMENT: usize = 64;
+
+/// Plans the memory of kernels that are in their final order.
+pub fn plan_memory(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody], order: &Order) -> MemoryPlan {
+    let mut planner = Planner { graph, live: BTreeMap::new(), arena_bytes: 0, placements: HashMap::new() };
+    planner.place_inputs_and_constants(kernels.len());
+    let last_reads = last_reads(graph, kernels);
+    let mut bytes_without_reuse = 0;
+    for (k, (kernel, body)) in kernels.iter().zip(bodies).enumerate() {
+        for &value in &kernel.writes {
+            let n_bytes = graph.node(value).ty().n_bytes();
+            let last = last_reads.get(&value).copied().unwrap_or(k).max(k);
+            let in_place = order.in_place.iter().find(|(new, _)| *new == value);
+            let place = match in_place {
+                Some(&(_, input)) => Place::Input(input),
+                None => {
+                    bytes_without_reuse += n_bytes.next_multiple_of(ALIGNMENT);
+                    Place::Arena(planner.offset(kernel, body, value, n_bytes, k))
+                }
+            };
+            planner.placements.insert(value, Placement { node: value, place, n_bytes, first: Some(k), last });
+        }
+        planner.free_after(k);
+    }
+    let mut placements: Vec<Placement> = planner.placements.into_values().collect();
+    placements.sort_unstable_by_key(|placement| placement.node);
+    let copies = copies(graph, order);
+    MemoryPlan { arena_bytes: planner.arena_bytes, bytes_without_reuse, placements, copies }
+}
+
+/// State whose next value could not be written in place.
+fn copies(graph: &Graph, order: &Order) -> Vec<Copy> {
+    let outputs =
+        graph.outputs().iter().filter_map(|output| output.updates.map(|to| Copy { from: output.value, to }));
+    let moved = outputs.filter(|copy| graph.inputs()[copy.to] != copy.from);
+    moved.filter(|copy| !order.in_place.contains(&(copy.from, copy.to))).collect()
+}
+
+/// The last kernel that reads each value; one after the last kernel for outputs.
+fn last_reads(graph: &Graph, kernels: &[Kernel]) -> HashMap<NodeId, usize> {
+    let mut last = HashMap::new();
+    for (k, kernel) in kernels.iter().enumerate() {
+        last.extend(kernel.reads.iter().map(|&value| (value, k)));
+    }
+    last.extend(graph.outputs().iter().map(|output| (output.value, kernels.len())));
+    last
+}
+
+struct Planner<'g> {
+    graph: &'g Graph,
+    /// Live arena blocks: offset to size.
+    live: BTreeMap<usize, usize>,
+    arena_bytes: usize,
+    placements: HashMap<NodeId, Placement>,
+}
+
+impl Planner<'_> {
+    fn place_inputs_and_constants(&mut self, end: usize) {
+        let constants = self.graph.ids().filter(|&id| matches!(self.graph.op(id), Op::Dense(_)));
+        let places = constants.map(|node| (node, Place::Constant));
+        let inputs = self.graph.inputs().iter().enumerate().map(|(i, &node)| (node, Place::Input(i)));
+        for (node, place) in places.chain(inputs) {
+            let n_bytes = self.graph.node(node).ty().n_bytes();
+            self.placements.insert(node, Placement { node, place, n_bytes, first: None, last: end });
+        }
+    }
+
+    fn offset(&mut self, kernel: &Kernel, body: &LoopBody, value: NodeId, n_bytes: usize, k: usize) -> usize {
+        let size = n_bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT);
+        for &old in &kernel.reads {
+            let Some(&Placement { place: Place::Arena(offset), n_bytes: old_bytes, last, .. }) =
+                self.placements.get(&old)
+            else {
+                continue;
+            };
+            let given_on =
+                self.placements.values().any(|p| p.first == Some(k) && p.place == Place::Arena(offset));
+            if last == k
+                && old_bytes == n_bytes
+                && !given_on
+                && may_write_over(self.graph, kernel, body, old, value)
+            {
+                return offset;
+            }
+        }
+        let offset = self.best_gap(size);
+        self.live.insert(offset, size);
+        self.arena_bytes = self.arena_bytes.max(offset + size);
+        offset
+    }
+
+    /// Start of the smallest gap between live blocks that is large enough, else the end of the last block.
+    fn best_gap(&self, size: usize) -> usize {
+        let mut best: Option<(usize, usize)> = None;
+        let mut end = 0;
+        for (&offset, &block) in &self.live {
+            let gap = offset - end;
+            if gap >= size && best.is_none_or(|(smallest, _)| gap < smallest) {
+                best = Some((gap, end));
+            }
+            end = offset + block;
+        }
+        best.map_or(end, |(_, start)| start)
+    }
+
+    fn free_after(&mut self, k: usize) {
+        // A block that was given on in place lives as long as its last owner.
+        let still_live = |offset: usize, placements: &HashMap<NodeId, Placement>| {
+            placements.values().any(|p| p.place == Place::Arena(offset) && p.first.is_some() && p.last > k)
+        };
+        let dead: Vec<usize> =
+            self.live.keys().copied().filter(|&offset| !still_live(offset, &self.placements)).collect();
+        self.live.retain(|offset, _| !dead.contains(offset));
+    }
+}
+
+/// Why a plan is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    /// Two values lie in the same memory while both are needed.
+    Overlap(NodeId, NodeId),
+    /// A value leaves the arena.
+    OutsideArena(NodeId),
+    /// A value is read by a kernel at a time at which the plan does not keep it.
+    ReadWhenDead(NodeId, usize),
+    /// State is overwritten while a later kernel still reads its old value.
+    StateLost(NodeId, usize),
+}
+
+/// Proves that no two values that are live at once share memory, that all lie in the arena, that every value lives
+/// as long as it is read, and that state is not overwritten too early. Derives lifetimes anew from the kernels.
+pub fn check(
+    graph: &Graph,
+    kernels: &[Kernel],
+    bodies: &[LoopBody],
+    plan: &MemoryPlan,
+) -> Result<(), PlanError> {
+    let last_reads = last_reads(graph, kernels);
+    let lives =
+        |value: NodeId, first: usize| (first, last_reads.get(&value).copied().unwrap_or(first).max(first));
+    let mut values = Vec::new();
+    for (k, kernel) in kernels.iter().enumerate() {
+        for &value in &kernel.writes {
+            let placement = plan.placement(value);
+            match placement.place {
+                Place::Arena(offset) if offset + placement.n_bytes > plan.arena_bytes => {
+                    return Err(PlanError::OutsideArena(value));
+                }
+                Place::Arena(offset) => {
+                    values.push((value, offset..offset + placement.n_bytes, lives(value, k), k))
+                }
+                Place::Input(input) => check_state(graph, kernels, bodies, graph.inputs()[input], value, k)?,
+                Place::Constant => return Err(PlanError::OutsideArena(value)),
+            }
+            if placement.first != Some(k) || placement.last < lives(value, k).1 {
+                return Err(PlanError::ReadWhenDead(value, k));
+            }
+        }
+    }
+    for (i, (a, a_bytes, a_lives, _)) in values.iter().enumerate() {
+        for (b, b_bytes, b_lives, b_kernel) in &values[i + 1..] {
+            let bytes = a_bytes.start < b_bytes.end && b_bytes.start < a_bytes.end;
+            let time = a_lives.0 <= b_lives.1 && b_lives.0 <= a_lives.1;
+            // A value may take over memory in the very kernel that reads it for the last time.
+            let taken_over = a_lives.1 == b_lives.0
+                && a_lives.0 < b_lives.0
+                && a_bytes == b_bytes
+                && may_write_over(graph, &kernels[*b_kernel], &bodies[*b_kernel], *a, *b);
+            if bytes && time && !taken_over {
+                return Err(PlanError::Overlap(*a, *b));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_state(
+    graph: &Graph,
+    kernels: &[Kernel],
+    bodies: &[LoopBody],
+    state: NodeId,
+    value: NodeId,
+    k: usize,
+) -> Result<(), PlanError> {
+    let later = (k + 1..kernels.len()).find(|&other| kernels[other].reads.contains(&state));
+    match later {
+        Some(other) => Err(PlanError::StateLost(state, other)),
+        None if !may_write_over(graph, &kernels[k], &bodies[k], state, value) => {
+            Err(PlanError::StateLost(state, k))
+        }
+        None => Ok(()),
+    }
+}

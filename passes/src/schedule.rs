@@ -1,0 +1,109 @@
+//! Scheduling: the order in which kernels run.
+//!
+//! A kernel runs after those whose results it reads. A kernel that writes the next value of some state into the state's
+//! own memory also runs after all others that read the old value; where no order allows that, the new value gets memory
+//! of its own and is copied at the end.
+//!
+//! Among kernels that are ready, the one started first in fusion goes first: the order in which the user wrote the
+//! program, in which a value is used soon after it was computed. Cost: O(kernels squared).
+
+use crate::loops::LoopBody;
+use crate::loops::view;
+use kiln_ir::kernel::{Kernel, KernelKind};
+use kiln_ir::{Graph, NodeId};
+use std::collections::{BTreeSet, HashMap};
+
+/// The order of kernels, and what is updated in place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Order {
+    /// Positions of the kernels as they run.
+    pub kernels: Vec<usize>,
+    /// Values that are written into the memory of the state they are the next value of: (value, input position).
+    pub in_place: Vec<(NodeId, usize)>,
+}
+
+/// Orders kernels.
+pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order {
+    let writer: HashMap<NodeId, usize> = kernels
+        .iter()
+        .enumerate()
+        .flat_map(|(i, kernel)| kernel.writes.iter().map(move |&w| (w, i)))
+        .collect();
+    let mut before: Vec<BTreeSet<usize>> = kernels
+        .iter()
+        .enumerate()
+        .map(|(i, kernel)| {
+            kernel.reads.iter().filter_map(|r| writer.get(r)).copied().filter(|&w| w != i).collect()
+        })
+        .collect();
+    let mut in_place = Vec::new();
+    for output in graph.outputs() {
+        let (Some(input), Some(&last)) = (output.updates, writer.get(&output.value)) else { continue };
+        let state = graph.inputs()[input];
+        let taken = in_place.iter().any(|&(value, i)| value == output.value || i == input);
+        if taken || !may_write_over(graph, &kernels[last], &bodies[last], state, output.value) {
+            continue;
+        }
+        let readers: Vec<usize> =
+            (0..kernels.len()).filter(|&i| i != last && kernels[i].reads.contains(&state)).collect();
+        if readers.iter().any(|&reader| reaches(&before, last, reader)) {
+            continue;
+        }
+        before[last].extend(readers);
+        in_place.push((output.value, input));
+    }
+    Order { kernels: topological(before), in_place }
+}
+
+/// Whether a kernel may write a value into memory that it reads.
+pub fn may_write_over(graph: &Graph, kernel: &Kernel, body: &LoopBody, old: NodeId, new: NodeId) -> bool {
+    if !kernel.reads.contains(&old) {
+        return true;
+    }
+    let by_tiles = match kernel.kind {
+        // The tiles read their operands in blocks of their own, in an order that the body does not show.
+        KernelKind::Contraction(root) => {
+            let product = view::contraction_product(graph, root);
+            new == root || graph.operands(product).iter().any(|&operand| reads_through(graph, operand, old))
+        }
+        KernelKind::Loop => false,
+        KernelKind::ScatterAdd(_) | KernelKind::WindowPut(_) | KernelKind::Cumulative(_) => true,
+    };
+    !by_tiles && body.may_overwrite(old, new)
+}
+
+fn reads_through(graph: &Graph, mut node: NodeId, of: NodeId) -> bool {
+    while node != of && view::is_view(graph.op(node)) {
+        node = graph.operands(node)[0];
+    }
+    node == of
+}
+
+/// Whether `from` must run before `to`.
+fn reaches(before: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
+    let mut stack = vec![to];
+    let mut seen = BTreeSet::new();
+    while let Some(kernel) = stack.pop() {
+        if kernel == from {
+            return true;
+        }
+        if seen.insert(kernel) {
+            stack.extend(&before[kernel]);
+        }
+    }
+    false
+}
+
+fn topological(mut before: Vec<BTreeSet<usize>>) -> Vec<usize> {
+    let mut order = Vec::with_capacity(before.len());
+    let mut left: BTreeSet<usize> = (0..before.len()).collect();
+    while let Some(&next) = left.iter().find(|&&kernel| before[kernel].is_empty()) {
+        left.remove(&next);
+        for needs in &mut before {
+            needs.remove(&next);
+        }
+        order.push(next);
+    }
+    assert!(left.is_empty(), "internal error: kernels wait for each other; please report this");
+    order
+}
