@@ -110,3 +110,99 @@ pub fn is_commutative(op: &Op) -> bool {
         | Op::RandomBits(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check;
+    use insta::assert_snapshot;
+
+    #[test]
+    fn equal_nodes_become_one() {
+        assert_snapshot!(check(
+            &EliminateCommon,
+            "
+            graph f(%x: f32[4]) {
+                %a: f32[4] = exp %x
+                %b: f32[4] = exp %x
+                %c: f32[4] = mul %a, %b
+                return %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[4]) {
+              %a: f32[4] = exp %x
+        -     %b: f32[4] = exp %x
+        -     %c: f32[4] = mul %a, %b
+        +     %c: f32[4] = mul %a, %a
+              return %c
+          }
+        ");
+    }
+
+    #[test]
+    fn users_of_equal_nodes_become_equal() {
+        assert_snapshot!(check(
+            &EliminateCommon,
+            "
+            graph f(%x: f32[4]) {
+                %a: f32[4] = exp %x
+                %b: f32[4] = exp %x
+                %c: f32[4] = neg %a
+                %d: f32[4] = neg %b
+                return %c, %d
+            }
+        "
+        ), @"
+          graph f(%x: f32[4]) {
+              %a: f32[4] = exp %x
+        -     %b: f32[4] = exp %x
+              %c: f32[4] = neg %a
+        -     %d: f32[4] = neg %b
+        -     return %c, %d
+        +     return %c, %c
+          }
+        ");
+    }
+
+    #[test]
+    fn commutative_operands_come_in_any_order() {
+        assert_snapshot!(check(
+            &EliminateCommon,
+            "
+            graph f(%x: f32[4], %y: f32[4]) {
+                %a: f32[4] = mul %x, %y
+                %b: f32[4] = mul %y, %x
+                %c: f32[4] = sub %a, %b
+                return %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[4], %y: f32[4]) {
+              %a: f32[4] = mul %x, %y
+        -     %b: f32[4] = mul %y, %x
+        -     %c: f32[4] = sub %a, %b
+        +     %c: f32[4] = sub %a, %a
+              return %c
+          }
+        ");
+    }
+
+    #[test]
+    fn what_differs_stays() {
+        assert_snapshot!(check(
+            &EliminateCommon,
+            "
+            graph f(%x: f32[4], %y: f32[4]) {
+                %a: f32[4] = sub %x, %y
+                %b: f32[4] = sub %y, %x
+                %c: f32[4] = fill { value = 0.0 }
+                %d: f32[4] = fill { value = -0.0 }
+                %e: f32[] = reduce_sum %x { axes = [0] }
+                %f: f32[] = reduce_max %x { axes = [0] }
+                return %a, %b, %c, %d, %e, %f
+            }
+        "
+        ), @"unchanged");
+    }
+}

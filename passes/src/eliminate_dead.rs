@@ -35,3 +35,44 @@ impl Pass for EliminateDead {
         Changed::if_any(n_gone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check;
+    use insta::assert_snapshot;
+
+    #[test]
+    fn what_no_output_needs_goes() {
+        assert_snapshot!(check(
+            &EliminateDead,
+            "
+            graph f(%x: f32[4]) {
+                %a: f32[4] = exp %x
+                %b: f32[4] = log %x
+                %c: f32[4] = neg %b
+                return %a
+            }
+        "
+        ), @"
+          graph f(%x: f32[4]) {
+              %a: f32[4] = exp %x
+        -     %b: f32[4] = log %x
+        -     %c: f32[4] = neg %b
+              return %a
+          }
+        ");
+    }
+
+    #[test]
+    fn inputs_stay() {
+        assert_snapshot!(check(
+            &EliminateDead,
+            "
+            graph f(%x: f32[4], %unused: f32[2]) {
+                return %x
+            }
+        "
+        ), @"unchanged");
+    }
+}

@@ -8,7 +8,7 @@ use crate::eliminate_dead::EliminateDead;
 use crate::fold_constants::FoldConstants;
 use crate::pass::{Changed, Pass, Rewrites};
 use crate::simplify::Simplify;
-use kiln_ir::Graph;
+use kiln_ir::{Graph, verify};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -201,7 +201,7 @@ impl Runner {
         let changed = pass.run(graph, &mut self.budget);
         let elapsed = start.elapsed();
         if let Some(before) = before {
-            check(pass, &before, graph, changed);
+            check(pass, &before, graph, changed, &self.budget);
         }
         let rewrites = self.budget.drain_counts();
         if !rewrites.is_empty() {
@@ -232,8 +232,15 @@ impl Runner {
 }
 
 /// Panics with the name of the pass when the graph it left is not right.
-fn check(pass: &dyn Pass, before: &Graph, after: &Graph, changed: Changed) {
+fn check(pass: &dyn Pass, before: &Graph, after: &Graph, changed: Changed, budget: &Rewrites) {
     let name = pass.name();
+    if let Err(error) = verify(after) {
+        panic!(
+            "internal error: pass `{name}` broke the graph (this is a bug in the compiler, please report it)\n\
+             {error}\n   = at most {n} rewrites in; bisect with a limit on the rewrites",
+            n = budget.n_taken()
+        );
+    }
     assert!(
         changed == Changed::Yes || before.same_as(after),
         "internal error: pass `{name}` says it changed nothing, but it did (please report this)\n\

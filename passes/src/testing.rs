@@ -1,7 +1,9 @@
 //! How passes are tested: text in, difference out.
 
 use crate::pass::{Changed, Pass, Rewrites};
-use kiln_ir::{DType, Graph, Literal, TensorData, TensorType, interpret, parse};
+use kiln_ir::{
+    DType, Graph, Literal, TensorData, TensorType, Tolerance, compare, interpret, parse, random_data, verify,
+};
 use std::fmt::Write;
 
 /// Runs a pass on a graph in text form and returns what it changed, line by line.
@@ -13,8 +15,10 @@ use std::fmt::Write;
 /// When the text is no graph, or a promise is broken.
 pub fn check(pass: &dyn Pass, text: &str) -> String {
     let before = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    verify(&before).unwrap_or_else(|error| panic!("{error}"));
     let mut after = before.clone();
     let changed = pass.run(&mut after, &mut Rewrites::unlimited());
+    verify(&after).unwrap_or_else(|error| panic!("`{}` broke the graph: {error}", pass.name()));
     if let Err(difference) = same_results(&before, &after) {
         panic!(
             "`{}` changed what a graph computes\n{difference}\nbefore:\n{before}after:\n{after}",
@@ -85,8 +89,10 @@ pub fn same_results(before: &Graph, after: &Graph) -> Result<(), String> {
             return Err(format!("{} outputs became {}", old.len(), new.len()));
         }
         for (position, (old, new)) in old.iter().zip(&new).enumerate() {
-            if !nearly_equal(old, new) {
-                return Err(format!("output {position} on {inputs:?}:\n  was {old:?}\n  is  {new:?}"));
+            if let Err(difference) = compare(new, old, tolerance(old)) {
+                return Err(format!(
+                    "output {position} on {inputs:?}: {difference}\n  was {old:?}\n  is  {new:?}"
+                ));
             }
         }
     }
@@ -96,7 +102,7 @@ pub fn same_results(before: &Graph, after: &Graph) -> Result<(), String> {
 /// Which values random inputs have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// Floats in -2..2, small integers.
+    /// Floats in -2..4, small integers.
     Plain,
     /// One in three floats is NaN, infinite or a zero.
     Special,
@@ -104,54 +110,33 @@ pub enum Values {
 
 /// A value for each input of a graph, the same for the same seed.
 pub fn random_inputs(graph: &Graph, values: Values, seed: u64) -> Vec<TensorData> {
-    let mut random = Random(seed);
-    graph.inputs().iter().map(|&input| random.tensor(graph.node(input).ty(), values)).collect()
+    let inputs = graph.inputs().iter().zip(1000 * seed..);
+    inputs.map(|(&input, seed)| random_input(graph.node(input).ty(), values, seed)).collect()
 }
 
-/// SplitMix64: Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn tensor(&mut self, ty: &TensorType, values: Values) -> TensorData {
-        TensorData::from_fn(ty, |_| self.literal(ty.dtype, values))
-    }
-
-    fn literal(&mut self, dtype: DType, values: Values) -> Literal {
-        const SPECIAL: [f64; 6] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0];
-        let bits = self.next();
-        match dtype {
-            DType::F32 | DType::F64 if values == Values::Special && bits.is_multiple_of(3) => {
-                Literal::from_f64(dtype, SPECIAL[(bits >> 8) as usize % SPECIAL.len()])
+fn random_input(ty: &TensorType, values: Values, seed: u64) -> TensorData {
+    const SPECIAL: [f64; 6] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0];
+    let mut data = random_data(ty, seed, -2.0..4.0);
+    if values == Values::Special && ty.dtype.is_float() {
+        let choice = random_data(&ty.with_dtype(DType::I64), seed + 500, 0.0..18.0);
+        for (i, choice) in choice.to_f64_vec().into_iter().enumerate() {
+            if let Some(&special) = SPECIAL.get(choice as usize) {
+                data.set(i, Literal::from_f64(ty.dtype, special));
             }
-            // 53 bits make a uniform value in 0..1.
-            DType::F32 | DType::F64 => {
-                Literal::from_f64(dtype, (bits >> 11) as f64 / (1u64 << 53) as f64 * 4.0 - 2.0)
-            }
-            DType::I32 | DType::I64 => Literal::from_i64(dtype, (bits % 9) as i64 - 3),
-            DType::U8 => Literal::from_i64(dtype, (bits % 6) as i64),
-            DType::Bool => Literal::Bool(bits.is_multiple_of(2)),
         }
     }
+    data
 }
 
-fn nearly_equal(a: &TensorData, b: &TensorData) -> bool {
-    let epsilon = match a.dtype() {
+/// What may differ between two results that should be `expected`.
+fn tolerance(expected: &TensorData) -> Tolerance {
+    let epsilon = match expected.dtype() {
         DType::F32 => f64::from(f32::EPSILON),
         DType::F64 => f64::EPSILON,
-        DType::I32 | DType::I64 | DType::U8 | DType::Bool => return a.same_bits(b),
+        DType::I32 | DType::I64 | DType::U8 | DType::Bool => return Tolerance::EXACT,
     };
-    let (old, new) = (a.to_f64_vec(), b.to_f64_vec());
-    let finite = old.iter().chain(&new).filter(|value| value.is_finite());
-    let largest = finite.fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    let close = |(x, y): (&f64, &f64)| {
-        x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 64.0 * epsilon * largest
-    };
-    a.ty() == b.ty() && old.iter().zip(&new).all(close)
+    let values = expected.to_f64_vec();
+    let largest =
+        values.into_iter().filter(|x| x.is_finite()).fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    Tolerance { relative: 0.0, absolute: 64.0 * epsilon * largest, ulps: 0 }
 }
