@@ -1,0 +1,49 @@
+//! Layers, and the parameters they hold.
+//!
+//! A model is a struct of layers. [`parameters!`](crate::parameters) lists its fields, which gives every parameter the
+//! name it has in PyTorch's `state_dict`; [`Model::forward`] says what the model computes.
+//!
+//! ```
+//! use kiln::prelude::*;
+//!
+//! struct Mlp {
+//!     fc1: Linear,
+//!     fc2: Linear,
+//! }
+//! kiln::parameters!(Mlp { fc1, fc2 });
+//!
+//! impl Model for Mlp {
+//!     fn forward(&self, x: &Tensor) -> Tensor {
+//!         self.fc2.forward(&self.fc1.forward(x).relu())
+//!     }
+//! }
+//!
+//! let model = Mlp { fc1: Linear::new(64, 32), fc2: Linear::new(32, 10) };
+//! let names: Vec<String> = kiln::nn::parameters_of(&model).into_iter().map(|(name, _)| name).collect();
+//! assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+//! ```
+
+mod conv;
+mod embedding;
+mod init;
+mod linear;
+mod module;
+mod norm;
+mod param;
+mod pool;
+mod sequential;
+mod simple;
+
+pub use conv::{Conv, Conv1d, Conv2d, Conv3d};
+pub use embedding::Embedding;
+pub use init::Init;
+pub use linear::Linear;
+pub use module::{Model, Module, Visitor, parameters_of};
+pub use norm::LayerNorm;
+pub use param::Param;
+pub(crate) use param::ParamId;
+pub use pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use sequential::Sequential;
+pub use simple::{
+    Dropout, Elu, Flatten, Gelu, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus, Tanh,
+};

@@ -1,0 +1,63 @@
+//! Pooling layers. They have no parameters.
+
+use super::{Model, Module, Visitor};
+use crate::tensor::{PoolOptions, Tensor};
+
+/// The greatest element of each window over the last `N` axes.
+#[derive(Clone, Debug)]
+pub struct MaxPool<const N: usize>(PoolOptions);
+
+/// The mean of each window over the last `N` axes.
+#[derive(Clone, Debug)]
+pub struct AvgPool<const N: usize>(PoolOptions);
+
+/// Maximum over one axis.
+pub type MaxPool1d = MaxPool<1>;
+/// Maximum over two axes.
+pub type MaxPool2d = MaxPool<2>;
+/// Maximum over three axes.
+pub type MaxPool3d = MaxPool<3>;
+/// Mean over one axis.
+pub type AvgPool1d = AvgPool<1>;
+/// Mean over two axes.
+pub type AvgPool2d = AvgPool<2>;
+/// Mean over three axes.
+pub type AvgPool3d = AvgPool<3>;
+
+impl<const N: usize> MaxPool<N> {
+    /// Windows as the options say; a number stands for windows of that size side by side.
+    pub fn new(options: impl Into<PoolOptions>) -> MaxPool<N> {
+        MaxPool(options.into())
+    }
+}
+
+impl<const N: usize> AvgPool<N> {
+    /// Windows as the options say; a number stands for windows of that size side by side.
+    pub fn new(options: impl Into<PoolOptions>) -> AvgPool<N> {
+        AvgPool(options.into())
+    }
+}
+
+impl<const N: usize> Module for MaxPool<N> {
+    fn visit<'m>(&'m self, _: &mut Visitor<'m>) {}
+}
+
+impl<const N: usize> Module for AvgPool<N> {
+    fn visit<'m>(&'m self, _: &mut Visitor<'m>) {}
+}
+
+impl<const N: usize> Model for MaxPool<N> {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        const NAMES: [&str; 4] = ["max_pool", "max_pool1d", "max_pool2d", "max_pool3d"];
+        x.max_pool(NAMES[N], N, &self.0)
+    }
+}
+
+impl<const N: usize> Model for AvgPool<N> {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        const NAMES: [&str; 4] = ["avg_pool", "avg_pool1d", "avg_pool2d", "avg_pool3d"];
+        x.avg_pool(NAMES[N], N, &self.0)
+    }
+}

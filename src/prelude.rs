@@ -1,0 +1,14 @@
+//! What most programs use: `use kiln::prelude::*`.
+
+pub use crate::loss::{Reduction, bce, bce_with_logits, cross_entropy, huber, l1, mse, nll, smooth_l1};
+pub use crate::nn::{
+    AvgPool2d, Conv1d, Conv2d, Conv3d, Dropout, Embedding, Flatten, Gelu, Init, LayerNorm, Linear, MaxPool2d,
+    Model, Module, Param, Relu, Sequential, Sigmoid, Silu, Tanh,
+};
+pub use crate::optim::{Adam, AdamW, Optimizer, Sgd};
+pub use crate::tensor::{
+    ConvOptions, Operand, Over, PerAxis, PoolOptions, Tensor, cat, f32, f64, i32, i64, keep, stack, where_,
+};
+pub use crate::trace::Tracer;
+pub use crate::trainer::Trainer;
+pub use kiln_ir::{DType, TensorData, TensorType};

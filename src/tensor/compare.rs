@@ -1,0 +1,121 @@
+//! Comparisons and logic: `bool` results.
+//!
+//! Shapes: the operands broadcast to one shape. Types: promoted to one. Errors: the shapes do not broadcast.
+//! With NaN only `ne` is true.
+
+use super::{Operand, Tensor};
+use kiln_ir::op::{CompareOp, LogicalOp};
+use kiln_ir::{DType, Op};
+
+impl Tensor {
+    #[track_caller]
+    fn compare(&self, op: CompareOp, rhs: Operand) -> Tensor {
+        match self.pair(op.name(), rhs) {
+            Ok((lhs, rhs)) => lhs.record(Op::Compare(op), &[&rhs]),
+            Err(poisoned) => poisoned,
+        }
+    }
+
+    #[track_caller]
+    fn logical(&self, op: LogicalOp, rhs: Operand) -> Tensor {
+        match self.pair(op.name(), rhs) {
+            Ok((lhs, rhs)) => lhs.record(Op::Logical(op), &[&rhs]),
+            Err(poisoned) => poisoned,
+        }
+    }
+
+    #[track_caller]
+    fn truth(&self, op: LogicalOp, rhs: Operand) -> Tensor {
+        let rhs = match rhs {
+            Operand::Tensor(tensor) => Operand::Tensor(tensor.cast(DType::Bool)),
+            Operand::Float(value) => Operand::Bool(value != 0.0),
+            Operand::Int(value) => Operand::Bool(value != 0),
+            Operand::Bool(value) => Operand::Bool(value),
+        };
+        self.cast(DType::Bool).logical(op, rhs)
+    }
+
+    /// `self == rhs`, elementwise.
+    #[track_caller]
+    pub fn eq(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.compare(CompareOp::Eq, rhs.into())
+    }
+
+    /// `self != rhs`, elementwise.
+    #[track_caller]
+    pub fn ne(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.compare(CompareOp::Ne, rhs.into())
+    }
+
+    /// `self < rhs`, elementwise.
+    #[track_caller]
+    pub fn lt(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.compare(CompareOp::Lt, rhs.into())
+    }
+
+    /// `self <= rhs`, elementwise.
+    #[track_caller]
+    pub fn le(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.compare(CompareOp::Le, rhs.into())
+    }
+
+    /// `self > rhs`, elementwise.
+    #[track_caller]
+    pub fn gt(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.compare(CompareOp::Gt, rhs.into())
+    }
+
+    /// `self >= rhs`, elementwise.
+    #[track_caller]
+    pub fn ge(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.compare(CompareOp::Ge, rhs.into())
+    }
+
+    /// Both are true (differ from zero).
+    #[track_caller]
+    pub fn logical_and(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.truth(LogicalOp::And, rhs.into())
+    }
+
+    /// Either is true (differs from zero).
+    #[track_caller]
+    pub fn logical_or(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.truth(LogicalOp::Or, rhs.into())
+    }
+
+    /// One is true (differs from zero), the other not.
+    #[track_caller]
+    pub fn logical_xor(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.truth(LogicalOp::Xor, rhs.into())
+    }
+
+    /// Bit by bit both. Types: integers or `bool`.
+    #[track_caller]
+    pub fn bitwise_and(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.logical(LogicalOp::And, rhs.into())
+    }
+
+    /// Bit by bit either. Types: integers or `bool`.
+    #[track_caller]
+    pub fn bitwise_or(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.logical(LogicalOp::Or, rhs.into())
+    }
+
+    /// Bit by bit one but not both. Types: integers or `bool`.
+    #[track_caller]
+    pub fn bitwise_xor(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.logical(LogicalOp::Xor, rhs.into())
+    }
+
+    /// Bits moved up by `rhs` places; 0 beyond the width. Types: integers.
+    #[track_caller]
+    pub fn shift_left(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.logical(LogicalOp::ShiftLeft, rhs.into())
+    }
+
+    /// Bits moved down by `rhs` places, with zeros from above; 0 beyond the width. Types: integers.
+    #[track_caller]
+    pub fn shift_right(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.logical(LogicalOp::ShiftRight, rhs.into())
+    }
+}

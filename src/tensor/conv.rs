@@ -1,0 +1,234 @@
+//! Convolutions over one to three spatial axes, and their transposes.
+//!
+//! Shapes: `x: [n, c, spatial..]`, `weight: [o, c / groups, kernel..]`, `bias: [o]` -> `[n, o, out..]`.
+//! Types: floats, promoted to one. Errors: another rank; channels that do not fit the weight and the groups; a
+//! weight larger than the padded input.
+
+use super::operand::promote_types;
+use super::{PerAxis, Tensor};
+use kiln_ir::op::Conv;
+use kiln_ir::{Axes, Op, Shape};
+use smallvec::SmallVec;
+
+/// How a convolution moves over its input. One number stands for all spatial axes, an array for one each.
+///
+/// ```
+/// use kiln::prelude::*;
+/// let options = ConvOptions::new().stride(2).padding([1, 0]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConvOptions {
+    stride: PerAxis,
+    padding: PerAxis,
+    output_padding: PerAxis,
+    dilation: PerAxis,
+    groups: usize,
+}
+
+impl Default for ConvOptions {
+    fn default() -> ConvOptions {
+        ConvOptions::new()
+    }
+}
+
+impl ConvOptions {
+    /// Stride 1, no padding, no dilation, one group.
+    pub fn new() -> ConvOptions {
+        ConvOptions {
+            stride: 1.into(),
+            padding: 0.into(),
+            output_padding: 0.into(),
+            dilation: 1.into(),
+            groups: 1,
+        }
+    }
+
+    /// Distance between neighbouring positions of the kernel.
+    pub fn stride(self, stride: impl Into<PerAxis>) -> ConvOptions {
+        ConvOptions { stride: stride.into(), ..self }
+    }
+
+    /// Zeros before and after each spatial axis.
+    pub fn padding(self, padding: impl Into<PerAxis>) -> ConvOptions {
+        ConvOptions { padding: padding.into(), ..self }
+    }
+
+    /// Elements added after each spatial axis of the result of a transposed convolution, which says which of the
+    /// input extents that the stride maps to one is meant.
+    pub fn output_padding(self, output_padding: impl Into<PerAxis>) -> ConvOptions {
+        ConvOptions { output_padding: output_padding.into(), ..self }
+    }
+
+    /// Distance between neighbouring elements of the kernel.
+    pub fn dilation(self, dilation: impl Into<PerAxis>) -> ConvOptions {
+        ConvOptions { dilation: dilation.into(), ..self }
+    }
+
+    /// Number of groups of channels that do not see each other.
+    pub fn groups(self, groups: usize) -> ConvOptions {
+        ConvOptions { groups, ..self }
+    }
+
+    /// The options for `n` spatial axes, or what is wrong with them.
+    fn resolve(&self, n: usize) -> Result<Geometry, String> {
+        let field = |name: &str, field: &PerAxis| {
+            field.resolve(n).ok_or_else(|| format!("`{name}` needs one number, or one for each of {n} axes"))
+        };
+        Ok(Geometry {
+            stride: field("stride", &self.stride)?,
+            padding: field("padding", &self.padding)?,
+            output_padding: field("output_padding", &self.output_padding)?,
+            dilation: field("dilation", &self.dilation)?,
+            groups: self.groups,
+        })
+    }
+}
+
+/// The options with one number for each spatial axis.
+struct Geometry {
+    stride: Axes,
+    padding: Axes,
+    output_padding: Axes,
+    dilation: Axes,
+    groups: usize,
+}
+
+impl Tensor {
+    /// Convolution over one spatial axis; see the module for shapes and errors.
+    #[track_caller]
+    pub fn conv1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Tensor {
+        self.within("conv1d", || self.conv("conv1d", 1, weight, bias, &options))
+    }
+
+    /// Convolution over two spatial axes; see the module for shapes and errors.
+    ///
+    /// ```
+    /// # use kiln::prelude::*;
+    /// # let tracer = Tracer::new("conv");
+    /// let x = tracer.input("x", f32(&[8, 3, 32, 32]));
+    /// let w = tracer.input("w", f32(&[16, 3, 3, 3]));
+    /// let y = x.conv2d(&w, None, ConvOptions::new().stride(2).padding(1));
+    /// assert_eq!(y.extents(), [8, 16, 16, 16]);
+    /// ```
+    #[track_caller]
+    pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Tensor {
+        self.within("conv2d", || self.conv("conv2d", 2, weight, bias, &options))
+    }
+
+    /// Convolution over three spatial axes; see the module for shapes and errors.
+    #[track_caller]
+    pub fn conv3d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Tensor {
+        self.within("conv3d", || self.conv("conv3d", 3, weight, bias, &options))
+    }
+
+    /// Transposed convolution over one spatial axis: the map whose transpose is [`conv1d`](Tensor::conv1d).
+    ///
+    /// Shapes: `weight: [c, o / groups, kernel..]`, otherwise as the convolution.
+    #[track_caller]
+    pub fn conv_transpose1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Tensor {
+        self.within("conv_transpose1d", || self.conv_transpose("conv_transpose1d", 1, weight, bias, &options))
+    }
+
+    /// Transposed convolution over two spatial axes; see [`conv_transpose1d`](Tensor::conv_transpose1d).
+    #[track_caller]
+    pub fn conv_transpose2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Tensor {
+        self.within("conv_transpose2d", || self.conv_transpose("conv_transpose2d", 2, weight, bias, &options))
+    }
+
+    /// Transposed convolution over three spatial axes; see [`conv_transpose1d`](Tensor::conv_transpose1d).
+    #[track_caller]
+    pub fn conv_transpose3d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Tensor {
+        self.within("conv_transpose3d", || self.conv_transpose("conv_transpose3d", 3, weight, bias, &options))
+    }
+
+    pub(crate) fn conv(
+        &self,
+        op: &'static str,
+        n: usize,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        options: &ConvOptions,
+    ) -> Tensor {
+        let geometry = match options.resolve(n) {
+            Ok(geometry) => geometry,
+            Err(problem) => return self.refuse(op, problem),
+        };
+        if self.rank() != n + 2 || weight.rank() != n + 2 {
+            let problem = format!("input and weight need {} axes, for {n} spatial axes", n + 2);
+            return self.refuse_pair(weight, op, &problem);
+        }
+        let conv = Conv {
+            strides: geometry.stride,
+            padding: geometry.padding.iter().map(|&p| (p as i64, p as i64)).collect(),
+            lhs_dilation: Axes::from_elem(1, n),
+            rhs_dilation: geometry.dilation,
+            groups: geometry.groups,
+        };
+        let dtype = promote_types(self.dtype(), weight.dtype());
+        self.cast(dtype).record(Op::Conv(conv), &[&weight.cast(dtype)]).add_channel_bias(bias)
+    }
+
+    fn conv_transpose(
+        &self,
+        op: &'static str,
+        n: usize,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        options: &ConvOptions,
+    ) -> Tensor {
+        let geometry = match options.resolve(n) {
+            Ok(geometry) => geometry,
+            Err(problem) => return self.refuse(op, problem),
+        };
+        if self.rank() != n + 2 || weight.rank() != n + 2 {
+            let problem = format!("input and weight need {} axes, for {n} spatial axes", n + 2);
+            return self.refuse_pair(weight, op, &problem);
+        }
+        if geometry.groups == 0 || !weight.shape()[0].is_multiple_of(geometry.groups) {
+            let problem =
+                format!("{} groups must divide {} input channels", geometry.groups, weight.shape()[0]);
+            return self.refuse_pair(weight, op, &problem);
+        }
+        // The transpose of a strided convolution spreads the input by the stride and convolves it with the kernel
+        // turned around. Source: Dumoulin and Visin, *A guide to convolution arithmetic for deep learning*, 2016.
+        let padding = |a: usize| {
+            let reach = (geometry.dilation[a] * weight.shape()[a + 2].saturating_sub(1)) as i64;
+            let low = reach - geometry.padding[a] as i64;
+            (low, low + geometry.output_padding[a] as i64)
+        };
+        let conv = Conv {
+            strides: Axes::from_elem(1, n),
+            padding: (0..n).map(padding).collect::<SmallVec<[(i64, i64); 3]>>(),
+            lhs_dilation: geometry.stride.clone(),
+            rhs_dilation: geometry.dilation.clone(),
+            groups: geometry.groups,
+        };
+        let dtype = promote_types(self.dtype(), weight.dtype());
+        let kernel = weight.cast(dtype).transposed_kernel(geometry.groups);
+        self.cast(dtype).record(Op::Conv(conv), &[&kernel]).add_channel_bias(bias)
+    }
+
+    /// `[c, o / groups, kernel..]` to `[o, c / groups, kernel..]`, with the kernel turned around.
+    fn transposed_kernel(&self, groups: usize) -> Tensor {
+        let (c, o_per_group, kernel) = (self.shape()[0], self.shape()[1], &self.shape()[2..]);
+        let shape = |lead: &[usize]| -> Shape { lead.iter().chain(kernel).copied().collect() };
+        let mut swapped: Axes = (0..self.rank() + 1).collect();
+        swapped.swap(1, 2);
+        self.reshape_exact(shape(&[groups, c / groups, o_per_group]))
+            .permute_exact(swapped)
+            .reshape_exact(shape(&[groups * o_per_group, c / groups]))
+            .record(Op::Reverse((2..self.rank()).collect()), &[])
+    }
+
+    /// Adds one number to each channel (axis 1).
+    fn add_channel_bias(self, bias: Option<&Tensor>) -> Tensor {
+        let Some(bias) = bias else { return self };
+        if bias.rank() != 1 || self.rank() < 2 {
+            return bias.refuse("bias", "it needs one axis, of the output channels");
+        }
+        let columns: Shape =
+            bias.shape().iter().copied().chain(std::iter::repeat_n(1, self.rank() - 2)).collect();
+        let bias = bias.reshape_exact(columns);
+        self + bias
+    }
+}

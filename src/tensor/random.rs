@@ -1,0 +1,67 @@
+//! Random values, drawn from the program's random state.
+
+use super::Tensor;
+use kiln_ir::Op;
+
+impl Tensor {
+    /// In training, each element is zero with probability `p` and otherwise multiplied by `1 / (1 - p)`; outside of
+    /// training, `self`.
+    ///
+    /// Which elements is a function of the random state, so that the backward pass draws the same ones again.
+    /// Types: floats. Errors: `p` is not in `0..=1`; the trace has no random state.
+    ///
+    /// Source: Srivastava and others, *Dropout*, 2014, scaled in training as PyTorch does.
+    #[track_caller]
+    pub fn dropout(&self, p: f64) -> Tensor {
+        if !(0.0..=1.0).contains(&p) {
+            return self.refuse("dropout", format!("the probability {p} is not between 0 and 1"));
+        }
+        if p == 0.0 || !self.tracer().is_training() {
+            return self.clone();
+        }
+        self.within("dropout", || {
+            if let Err(poisoned) = self.require_float("dropout") {
+                return poisoned;
+            }
+            let Some(state) = self.tracer().draw(self.n_elements()) else {
+                return self.refuse("dropout", "this trace has no random state to draw from");
+            };
+            // 24 bits of each word: exact as a fraction of f32, and not negative as an i32.
+            let bits = state.record(Op::RandomBits(self.shape().clone()), &[]).shift_right(8);
+            let dropped = (p * f64::from(1 << 24)).round() as i64;
+            let scale = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
+            self.kept_where(&bits.ge(dropped), scale)
+        })
+    }
+
+    /// Random numbers of this tensor's type and shape, uniform in `0..1`, with 24 bits each.
+    ///
+    /// Types: floats. Errors: the trace has no random state.
+    #[track_caller]
+    pub fn rand_like(&self) -> Tensor {
+        self.within("rand_like", || {
+            if let Err(poisoned) = self.require_float("rand_like") {
+                return poisoned;
+            }
+            let Some(state) = self.tracer().draw(self.n_elements()) else {
+                return self.refuse("rand_like", "this trace has no random state to draw from");
+            };
+            let bits = state.record(Op::RandomBits(self.shape().clone()), &[]).shift_right(8);
+            bits.cast(self.dtype()) * f64::from(1 << 24).recip()
+        })
+    }
+
+    /// Random numbers of this tensor's type and shape, normal with mean 0 and variance 1.
+    ///
+    /// Types and errors: as [`rand_like`](Tensor::rand_like). Source: Box and Muller, *A note on the generation of
+    /// random normal deviates*, 1958.
+    #[track_caller]
+    pub fn randn_like(&self) -> Tensor {
+        self.within("randn_like", || {
+            // 1 - u is in (0, 1], where the logarithm is finite.
+            let radius = ((1.0 - self.rand_like()).log() * -2.0).sqrt();
+            let angle = self.rand_like() * std::f64::consts::TAU;
+            radius * angle.cos()
+        })
+    }
+}

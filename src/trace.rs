@@ -1,0 +1,515 @@
+//! The tracer: what tensors write on.
+//!
+//! All tensors of one trace share a [`Tracer`], which owns the graph. In a traced run an op is recorded and nothing
+//! else; in an eager run its value is computed at once, and the graph is the tape for the gradient. A bad op is
+//! recorded as a mistake with the user's line and yields a *poisoned* tensor; whatever uses that is poisoned too and
+//! says nothing more, so that one trace reports every independent mistake.
+//!
+//! Source lines come from `#[track_caller]`: every public method that records carries it. A composed function pins
+//! the line of its caller for the ops it consists of, see [`Tracer::within`].
+
+use crate::eager::{SharedEvaluator, Value};
+use crate::error::{Error, Mistake, OperandNote, Problem};
+use crate::nn::ParamId;
+use crate::tensor::Tensor;
+use kiln_ir::{Emit, Graph, NodeId, Op, Source, TensorData, TensorType};
+use kiln_passes::gradient::{GradientError, Unreached, scalar_gradient};
+use std::cell::{Ref, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A trace in progress. Clones are the same trace.
+///
+/// ```
+/// use kiln::prelude::*;
+///
+/// let tracer = Tracer::new("double");
+/// let x = tracer.input("x", f32(&[2, 3]));
+/// let graph = tracer.finish(&[&(&x * 2.0)])?;
+/// assert_eq!(graph.outputs().len(), 1);
+/// # Ok::<(), kiln::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Tracer(Rc<RefCell<Recorder>>);
+
+/// The state of a trace.
+pub(crate) struct Recorder {
+    graph: Graph,
+    mistakes: Vec<Mistake>,
+    frame: Frame,
+    training: bool,
+    parameters: HashMap<ParamId, NodeId>,
+    random: Option<Random>,
+    detached: BTreeSet<NodeId>,
+    eager: Option<Tape>,
+}
+
+/// Where the trace stands in the user's program.
+#[derive(Clone)]
+struct Frame {
+    /// Layer names, outermost first, joined with dots.
+    scope: Arc<str>,
+    /// The composed function that is being traced, if any: the outermost one.
+    function: Option<&'static str>,
+    /// The user's line that all ops get, if it is pinned.
+    pinned: Option<&'static Location<'static>>,
+}
+
+/// The random state of the program, and how far this trace has advanced it.
+struct Random {
+    state: NodeId,
+    n_blocks: i64,
+}
+
+/// Values beside the nodes, by index of node.
+struct Tape {
+    evaluator: SharedEvaluator,
+    values: Vec<Option<Value>>,
+}
+
+impl Tracer {
+    /// A trace that records only; `name` becomes the graph's.
+    pub fn new(name: &str) -> Tracer {
+        Tracer::with(name, None)
+    }
+
+    /// A trace that computes each op at once.
+    pub fn eager(name: &str, evaluator: SharedEvaluator) -> Tracer {
+        Tracer::with(name, Some(Tape { evaluator, values: Vec::new() }))
+    }
+
+    fn with(name: &str, eager: Option<Tape>) -> Tracer {
+        let frame = Frame { scope: Arc::from(""), function: None, pinned: None };
+        Tracer(Rc::new(RefCell::new(Recorder {
+            graph: Graph::new(name),
+            mistakes: Vec::new(),
+            frame,
+            training: false,
+            parameters: HashMap::new(),
+            random: None,
+            detached: BTreeSet::new(),
+            eager,
+        })))
+    }
+
+    /// Whether ops are computed at once.
+    pub fn is_eager(&self) -> bool {
+        self.0.borrow().eager.is_some()
+    }
+
+    /// Whether layers behave as in training: dropout drops.
+    pub fn is_training(&self) -> bool {
+        self.0.borrow().training
+    }
+
+    /// Sets whether layers behave as in training; they do not in a new trace.
+    pub fn set_training(&self, training: bool) {
+        self.0.borrow_mut().training = training;
+    }
+
+    /// An input of the graph.
+    ///
+    /// # Panics
+    /// In an eager trace, where an input needs a value: see [`input_value`](Tracer::input_value).
+    #[track_caller]
+    pub fn input(&self, name: &str, ty: TensorType) -> Tensor {
+        assert!(!self.is_eager(), "an input of an eager trace needs a value: call `input_value`");
+        self.add_input(name, ty)
+    }
+
+    /// An input with its value. A traced run uses the type only.
+    #[track_caller]
+    pub fn input_value(&self, name: &str, value: Value) -> Tensor {
+        let input = self.add_input(name, value.ty());
+        if let (Some(id), Some(tape)) = (input.id(), &mut self.0.borrow_mut().eager) {
+            tape.set(id, value);
+        }
+        input
+    }
+
+    #[track_caller]
+    fn add_input(&self, name: &str, ty: TensorType) -> Tensor {
+        let mut recorder = self.0.borrow_mut();
+        recorder.graph.current_source = Some(Source::here());
+        let id = recorder.graph.add_input(name, ty.clone());
+        drop(recorder);
+        Tensor::new(self, Some(id), ty)
+    }
+
+    /// A constant tensor.
+    #[track_caller]
+    pub fn constant(&self, data: TensorData) -> Tensor {
+        self.record(Op::Dense(Arc::new(data)), &[])
+    }
+
+    /// The graph of the trace, with these results, or every mistake that was made.
+    ///
+    /// The graph is taken out: a tensor of the trace that is used afterwards panics.
+    pub fn finish(&self, outputs: &[&Tensor]) -> Result<Graph, Error> {
+        self.check()?;
+        let mut recorder = self.0.borrow_mut();
+        let mut graph = std::mem::replace(&mut recorder.graph, Graph::new("finished"));
+        graph.current_source = None;
+        graph.current_name = None;
+        for output in outputs {
+            graph.add_output(output.expect_id(), None);
+        }
+        Ok(graph)
+    }
+
+    /// The mistakes made so far, as an error.
+    pub fn check(&self) -> Result<(), Error> {
+        let recorder = self.0.borrow();
+        if recorder.mistakes.is_empty() { Ok(()) } else { Err(Error::Model(recorder.mistakes.clone())) }
+    }
+
+    /// Whether both are the same trace.
+    pub(crate) fn is(&self, other: &Tracer) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Records one op at the caller's line. Operands must already have the types the op asks for.
+    #[track_caller]
+    pub(crate) fn record(&self, op: Op, operands: &[&Tensor]) -> Tensor {
+        let location = Location::caller();
+        if let Some(poisoned) = operands.iter().find(|t| t.id().is_none()) {
+            return Tensor::new(self, None, poisoned.ty().clone());
+        }
+        if operands.iter().any(|t| !self.is(t.tracer())) {
+            return self.refuse_at(location, Problem::OtherTrace { op: op.name() }, &roles(&op, operands));
+        }
+        let ids: smallvec::SmallVec<[NodeId; 3]> = operands.iter().map(|t| t.expect_id()).collect();
+        let types: smallvec::SmallVec<[&TensorType; 3]> = operands.iter().map(|t| t.ty()).collect();
+        // Checked before the graph is asked, because a mistake needs the op, which the graph consumes.
+        match op.infer(&types) {
+            Err(problem) => self.refuse_at(location, problem.into(), &roles(&op, operands)),
+            Ok(ty) => {
+                let mut recorder = self.0.borrow_mut();
+                recorder.locate(location, op.name());
+                let id = recorder.emit(op, &ids);
+                drop(recorder);
+                Tensor::new(self, Some(id), ty)
+            }
+        }
+    }
+
+    /// Records a mistake at the caller's line and returns a poisoned tensor in its place.
+    #[track_caller]
+    pub(crate) fn refuse(&self, problem: Problem, operands: &[(&'static str, &Tensor)]) -> Tensor {
+        self.refuse_at(Location::caller(), problem, operands)
+    }
+
+    fn refuse_at(
+        &self,
+        location: &'static Location<'static>,
+        problem: Problem,
+        operands: &[(&'static str, &Tensor)],
+    ) -> Tensor {
+        // The type of the first operand is a guess that keeps `shape()` of the poisoned tensor useful.
+        let guess = operands.first().map_or(TensorType::scalar(kiln_ir::DType::F32), |(_, t)| t.ty().clone());
+        if operands.iter().all(|(_, t)| t.id().is_some()) {
+            let operands = operands
+                .iter()
+                .map(|(role, t)| OperandNote { role, ty: t.ty().clone(), origin: t.origin() })
+                .collect();
+            let mut recorder = self.0.borrow_mut();
+            let source = recorder.source(location);
+            recorder.mistakes.push(Mistake { problem, source, operands });
+        }
+        Tensor::new(self, None, guess)
+    }
+
+    /// Traces a composed function: its ops get the caller's line, and names that start with the function's.
+    #[track_caller]
+    pub(crate) fn within<R>(&self, function: &'static str, body: impl FnOnce() -> R) -> R {
+        let mut frame = self.0.borrow().frame.clone();
+        frame.pinned.get_or_insert(Location::caller());
+        frame.function.get_or_insert(function);
+        self.in_frame(frame, body)
+    }
+
+    /// Traces a layer: its ops get the caller's line, and `scope` as theirs.
+    #[track_caller]
+    pub(crate) fn in_layer<R>(&self, scope: Option<&str>, body: impl FnOnce() -> R) -> R {
+        let mut frame = self.0.borrow().frame.clone();
+        frame.pinned.get_or_insert(Location::caller());
+        if let Some(scope) = scope {
+            frame.scope = Arc::from(scope);
+        }
+        self.in_frame(frame, body)
+    }
+
+    /// Traces what no line of the user's stands for: its ops get this line.
+    pub(crate) fn at<R>(&self, location: &'static Location<'static>, body: impl FnOnce() -> R) -> R {
+        let mut frame = self.0.borrow().frame.clone();
+        frame.pinned = Some(location);
+        self.in_frame(frame, body)
+    }
+
+    /// Traces in a scope below the current one: it shows in names, errors and dumps.
+    ///
+    /// ```
+    /// # use kiln::prelude::*;
+    /// # let tracer = Tracer::new("scoped");
+    /// # let x = tracer.input("x", f32(&[2]));
+    /// let y = tracer.scope("encoder", || x.exp());
+    /// ```
+    pub fn scope<R>(&self, name: &str, body: impl FnOnce() -> R) -> R {
+        let mut frame = self.0.borrow().frame.clone();
+        frame.scope = if frame.scope.is_empty() {
+            Arc::from(name)
+        } else {
+            Arc::from(format!("{}.{name}", frame.scope))
+        };
+        self.in_frame(frame, body)
+    }
+
+    fn in_frame<R>(&self, frame: Frame, body: impl FnOnce() -> R) -> R {
+        /// Puts the outer frame back, also when the body panics.
+        struct Restore<'a>(&'a Tracer, Option<Frame>);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                if let Some(outer) = self.1.take() {
+                    self.0.0.borrow_mut().frame = outer;
+                }
+            }
+        }
+        let outer = std::mem::replace(&mut self.0.borrow_mut().frame, frame);
+        let _restore = Restore(self, Some(outer));
+        body()
+    }
+
+    /// Makes an input the value of a parameter for the layers of the model.
+    pub(crate) fn bind_parameter(&self, parameter: ParamId, value: &Tensor) {
+        self.0.borrow_mut().parameters.insert(parameter, value.expect_id());
+    }
+
+    /// The value bound to a parameter, and its name.
+    pub(crate) fn parameter(&self, parameter: ParamId) -> Option<(Tensor, Arc<str>)> {
+        let recorder = self.0.borrow();
+        let id = *recorder.parameters.get(&parameter)?;
+        let node = recorder.graph.node(id);
+        let name = node.name.clone().expect("an input has a name");
+        let ty = node.ty().clone();
+        drop(recorder);
+        Some((Tensor::new(self, Some(id), ty), name))
+    }
+
+    /// Makes an input (`i64[2]`: key and counter) the random state that [`draw`](Tracer::draw) draws from.
+    pub(crate) fn bind_random(&self, state: &Tensor) {
+        self.0.borrow_mut().random = Some(Random { state: state.expect_id(), n_blocks: 0 });
+    }
+
+    /// The random state where the next `n` words begin, and counts them as drawn; nothing without a random state.
+    #[track_caller]
+    pub(crate) fn draw(&self, n_words: usize) -> Option<Tensor> {
+        let mut recorder = self.0.borrow_mut();
+        let random = recorder.random.as_mut()?;
+        let (id, offset) = (random.state, random.n_blocks);
+        // One Philox block is four words; each draw starts a new block, so that draws do not overlap.
+        random.n_blocks += n_words.div_ceil(4) as i64;
+        drop(recorder);
+        Some(self.advanced(id, offset))
+    }
+
+    /// The random state after everything that was drawn; nothing when nothing was.
+    #[track_caller]
+    pub(crate) fn next_random_state(&self) -> Option<Tensor> {
+        let (id, drawn) = self.0.borrow().random.as_ref().map(|r| (r.state, r.n_blocks))?;
+        (drawn > 0).then(|| self.advanced(id, drawn))
+    }
+
+    #[track_caller]
+    fn advanced(&self, state: NodeId, n_blocks: i64) -> Tensor {
+        let state = self.tensor(state);
+        if n_blocks == 0 {
+            return state;
+        }
+        let offset = self.constant(TensorData::new([2], vec![0, n_blocks]));
+        self.record(Op::Binary(kiln_ir::op::BinaryOp::Add), &[&state, &offset])
+    }
+
+    /// Marks a node as one through which no gradient flows.
+    pub(crate) fn mark_detached(&self, tensor: &Tensor) {
+        if let Some(id) = tensor.id() {
+            self.0.borrow_mut().detached.insert(id);
+        }
+    }
+
+    /// The tensor of a node that a rule emitted.
+    pub(crate) fn tensor(&self, id: NodeId) -> Tensor {
+        let ty = self.0.borrow().graph.node(id).ty().clone();
+        Tensor::new(self, Some(id), ty)
+    }
+
+    /// The value of a node in an eager trace.
+    pub(crate) fn value(&self, id: NodeId) -> Option<Value> {
+        self.0.borrow().eager.as_ref()?.values.get(id.index())?.clone()
+    }
+
+    /// The graph as far as it was traced.
+    pub fn graph(&self) -> Ref<'_, Graph> {
+        Ref::map(self.0.borrow(), |recorder| &recorder.graph)
+    }
+
+    /// The gradients of a scalar with respect to values of the trace; they can be differentiated again.
+    ///
+    /// Errors, as mistakes of the trace: `of` is not one floating-point number; no gradient reaches a value.
+    ///
+    /// ```
+    /// # use kiln::prelude::*;
+    /// let tracer = Tracer::new("slope");
+    /// let x = tracer.input("x", f32(&[3]));
+    /// let slope = &tracer.gradient(&x.square().sum(..), &[&x])[0];
+    /// assert_eq!(slope.extents(), [3]);
+    /// ```
+    #[track_caller]
+    pub fn gradient(&self, of: &Tensor, with_respect_to: &[&Tensor]) -> Vec<Tensor> {
+        let poisoned = |t: &&Tensor| Tensor::new(self, None, t.ty().clone());
+        if of.id().is_none() || with_respect_to.iter().any(|t| t.id().is_none()) {
+            return with_respect_to.iter().map(poisoned).collect();
+        }
+        match self.derive(of, with_respect_to) {
+            Err(error) => {
+                self.refuse(Problem::NotDifferentiable { what: error.to_string() }, &[("of", of)]);
+                with_respect_to.iter().map(poisoned).collect()
+            }
+            Ok(gradients) => {
+                let mut result = Vec::new();
+                for (gradient, tensor) in gradients.into_iter().zip(with_respect_to) {
+                    result.push(match gradient {
+                        Ok(id) => self.tensor(id),
+                        Err(unreached) => {
+                            let cuts: Vec<String> =
+                                unreached.cuts.iter().map(|c| format!("`{}` ({})", c.op, c.reason)).collect();
+                            let what = match cuts.is_empty() {
+                                true => "a value that the result does not depend on".to_string(),
+                                false => format!("a value behind {}", cuts.join(", ")),
+                            };
+                            self.refuse(Problem::NotDifferentiable { what }, &[("value", tensor)])
+                        }
+                    });
+                }
+                result
+            }
+        }
+    }
+
+    /// As [`gradient`](Tracer::gradient), with the reason for each value that no gradient reaches.
+    pub(crate) fn derive(
+        &self,
+        of: &Tensor,
+        with_respect_to: &[&Tensor],
+    ) -> Result<Vec<Result<NodeId, Unreached>>, GradientError> {
+        let ids: Vec<NodeId> = with_respect_to.iter().map(|t| t.expect_id()).collect();
+        let mut recorder = self.0.borrow_mut();
+        let detached = recorder.detached.clone();
+        scalar_gradient(&mut *recorder, of.expect_id(), &ids, &detached)
+    }
+
+    /// Whether a node is the value of a parameter.
+    pub(crate) fn is_parameter(&self, id: NodeId) -> bool {
+        self.0.borrow().parameters.values().any(|&value| value == id)
+    }
+}
+
+impl Recorder {
+    fn source(&self, location: &'static Location<'static>) -> Source {
+        Source { location: self.frame.pinned.unwrap_or(location), scope: self.frame.scope.clone() }
+    }
+
+    /// Sets the source and the name of the next node.
+    fn locate(&mut self, location: &'static Location<'static>, op: &str) {
+        self.graph.current_source = Some(self.source(location));
+        // Names are for dumps, which an eager trace has none of; there their cost would be paid at each op.
+        self.graph.current_name = if self.eager.is_some() { None } else { self.name(op) };
+    }
+
+    /// `fc1.softmax.exp`: the layer, the composed function, the op; nothing outside of both.
+    fn name(&self, op: &str) -> Option<Arc<str>> {
+        let scope: &str = &self.frame.scope;
+        match (scope, self.frame.function) {
+            ("", None) => None,
+            ("", Some(function)) => Some(Arc::from(format!("{function}.{op}"))),
+            (scope, None) => Some(Arc::from(format!("{scope}.{op}"))),
+            (scope, Some(function)) => Some(Arc::from(format!("{scope}.{function}.{op}"))),
+        }
+    }
+}
+
+impl Emit for Recorder {
+    #[track_caller]
+    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+        let id = self.graph.emit(op, operands);
+        if let Some(tape) = &mut self.eager {
+            tape.compute(&self.graph, id);
+        }
+        id
+    }
+
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+}
+
+impl Tape {
+    fn compute(&mut self, graph: &Graph, id: NodeId) {
+        let node = graph.node(id);
+        let value = match node.op() {
+            // A constant is its own value: nothing to compute.
+            Op::Dense(data) => data.clone(),
+            op => {
+                let operands: smallvec::SmallVec<[&Value; 3]> =
+                    node.operands().iter().map(|&operand| self.get(operand)).collect();
+                self.evaluator.borrow_mut().evaluate(op, &operands, node.ty())
+            }
+        };
+        self.set(id, value);
+    }
+
+    fn get(&self, id: NodeId) -> &Value {
+        let value = self.values.get(id.index()).and_then(Option::as_ref);
+        value.unwrap_or_else(|| panic!("node {id:?} of an eager trace has no value"))
+    }
+
+    fn set(&mut self, id: NodeId, value: Value) {
+        if self.values.len() <= id.index() {
+            self.values.resize(id.index() + 1, None);
+        }
+        self.values[id.index()] = Some(value);
+    }
+}
+
+/// What each operand of an op is called in errors.
+fn roles<'a>(op: &Op, operands: &[&'a Tensor]) -> Vec<(&'static str, &'a Tensor)> {
+    let names: &[&'static str] = match op {
+        Op::Input(_) | Op::Fill(..) | Op::Dense(_) | Op::Iota { .. } => &[],
+        Op::Unary(_)
+        | Op::Cast(_)
+        | Op::Reduce(..)
+        | Op::ArgReduce(..)
+        | Op::Cumulative(_)
+        | Op::Reshape(_)
+        | Op::Permute(_)
+        | Op::Broadcast { .. }
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Reverse(_) => &["operand"],
+        Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Dot(_) => &["lhs", "rhs"],
+        Op::Select => &["condition", "on_true", "on_false"],
+        Op::Concatenate(_) => &[],
+        Op::Conv(_) => &["x", "kernel"],
+        Op::Window(..) => &["x", "values"],
+        Op::Gather(_) => &["x", "indices"],
+        Op::ScatterAdd { .. } => &["updates", "indices"],
+        Op::RandomBits(_) => &["state"],
+    };
+    let name = |i: usize| names.get(i).copied().unwrap_or("operand");
+    operands.iter().enumerate().map(|(i, &t)| (name(i), t)).collect()
+}

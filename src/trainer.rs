@@ -1,0 +1,336 @@
+//! Training: from a model, a loss and an optimizer to a program that is called once a step.
+//!
+//! ```
+//! use kiln::prelude::*;
+//!
+//! struct Xor { fc1: Linear, fc2: Linear }
+//! kiln::parameters!(Xor { fc1, fc2 });
+//! impl Model for Xor {
+//!     fn forward(&self, x: &Tensor) -> Tensor {
+//!         self.fc2.forward(&self.fc1.forward(x).tanh()).sigmoid()
+//!     }
+//! }
+//!
+//! let model = Xor { fc1: Linear::new(2, 8), fc2: Linear::new(8, 1) };
+//! let mut trainer = Trainer::new(&model)
+//!     .loss(mse)
+//!     .optimizer(Adam::new(0.05))
+//!     .compile(f32(&[4, 2]), f32(&[4, 1]))?;
+//! let x = TensorData::new([4, 2], vec![0f32, 0., 0., 1., 1., 0., 1., 1.]);
+//! let y = TensorData::new([4, 1], vec![0f32, 1., 1., 0.]);
+//! let first = trainer.step(&x, &y)?;
+//! for _ in 0..50 {
+//!     trainer.step(&x, &y)?;
+//! }
+//! assert!(trainer.step(&x, &y)? < first);
+//! # Ok::<(), kiln::Error>(())
+//! ```
+
+mod backend;
+mod batch;
+mod plan;
+
+pub use batch::{Batch, Types};
+pub use plan::Task;
+
+use crate::checkpoint;
+use crate::error::Error;
+use crate::nn::{Model, Module};
+use crate::optim::Optimizer;
+use crate::tensor::Tensor;
+use backend::{Backend, Eager, Interpreter, reference_evaluator};
+use kiln_ir::{Graph, TensorData, TensorType};
+use plan::{Forward, Loss, Plan};
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::path::Path;
+
+/// A model in training: its state, and the program that one step is.
+pub struct Trainer<'m> {
+    plan: Plan<'m>,
+    backend: Box<dyn Backend>,
+    inputs: Types,
+    targets: Types,
+    threads: usize,
+}
+
+/// What a trainer is made of; begins with [`Trainer::new`], ends with [`compile`](TrainerBuilder::compile).
+pub struct TrainerBuilder<'m> {
+    module: &'m dyn Module,
+    forward: Forward<'m>,
+    loss: Option<Loss<'m>>,
+    optimizer: Option<Box<dyn Optimizer + 'm>>,
+    frozen: Vec<String>,
+    seed: u64,
+    threads: usize,
+    mode: Mode,
+}
+
+/// How a trainer carries out its programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Interpreted,
+    Eager,
+}
+
+impl<'m> Trainer<'m> {
+    /// Begins a trainer of a model with one input.
+    // The builder is what `new` is for: no trainer exists before its program is compiled.
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new<M: Model>(model: &'m M) -> TrainerBuilder<'m> {
+        Trainer::of(model, |inputs| model.forward(&inputs[0]))
+    }
+
+    /// Begins a trainer of something that computes its prediction from several inputs.
+    pub fn of<M: Module>(module: &'m M, forward: impl Fn(&[Tensor]) -> Tensor + 'm) -> TrainerBuilder<'m> {
+        TrainerBuilder {
+            module,
+            forward: Box::new(forward),
+            loss: None,
+            optimizer: None,
+            frozen: Vec::new(),
+            seed: 0,
+            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            mode: Mode::Interpreted,
+        }
+    }
+
+    /// One step of training on a batch: the loss before the update.
+    ///
+    /// Errors: the batch has other types than the trainer was compiled for.
+    #[track_caller]
+    pub fn step(&mut self, inputs: &impl Batch, targets: &impl Batch) -> Result<f32, Error> {
+        let location = Location::caller();
+        let results = self.run_checked(Task::Train, inputs, targets, location)?;
+        Ok(results[0].get(0).as_f64() as f32)
+    }
+
+    /// The loss of a batch and the prediction for it, as outside of training: nothing is dropped or updated.
+    ///
+    /// The batch may have other shapes than that of training, as long as they suit the model: a program is made for
+    /// each shape once. Errors: the model does not take the batch.
+    #[track_caller]
+    pub fn evaluate(
+        &mut self,
+        inputs: &impl Batch,
+        targets: &impl Batch,
+    ) -> Result<(f32, TensorData), Error> {
+        let batch = [&inputs.tensors()[..], &targets.tensors()[..]];
+        let mut results = self.backend.run(&self.plan, Task::Evaluate, batch)?;
+        let prediction = results.pop().expect("an evaluation returns a prediction");
+        Ok((results[0].get(0).as_f64() as f32, prediction))
+    }
+
+    /// The prediction for a batch, as outside of training. Shapes and errors: as [`evaluate`](Trainer::evaluate).
+    #[track_caller]
+    pub fn predict(&mut self, inputs: &impl Batch) -> Result<TensorData, Error> {
+        let mut results = self.backend.run(&self.plan, Task::Predict, [&inputs.tensors()[..], &[]])?;
+        Ok(results.pop().expect("a prediction is one tensor"))
+    }
+
+    /// The gradient of the loss of a batch with respect to each trained parameter, by name; nothing is updated.
+    ///
+    /// Errors: as [`step`](Trainer::step).
+    #[track_caller]
+    pub fn gradients(
+        &mut self,
+        inputs: &impl Batch,
+        targets: &impl Batch,
+    ) -> Result<BTreeMap<String, TensorData>, Error> {
+        let location = Location::caller();
+        let results = self.run_checked(Task::Gradients, inputs, targets, location)?;
+        let trained = self.plan.parameters.iter().filter(|parameter| parameter.slots.is_some());
+        Ok(trained.map(|p| p.name.clone()).zip(results.into_iter().skip(1)).collect())
+    }
+
+    fn run_checked(
+        &mut self,
+        task: Task,
+        inputs: &impl Batch,
+        targets: &impl Batch,
+        location: &'static Location<'static>,
+    ) -> Result<Vec<TensorData>, Error> {
+        let (inputs, targets) = (inputs.tensors(), targets.tensors());
+        self.inputs.check("input", &inputs, location)?;
+        self.targets.check("target", &targets, location)?;
+        self.backend.run(&self.plan, task, [&inputs, &targets])
+    }
+
+    /// The parameters by name, in the order of the model.
+    pub fn parameters(&self) -> Vec<(String, TensorData)> {
+        let value = |(i, p): (usize, &plan::Parameter)| (p.name.clone(), self.backend.state(i));
+        self.plan.parameters.iter().enumerate().map(value).collect()
+    }
+
+    /// One parameter.
+    ///
+    /// Errors: the model has none of this name.
+    #[track_caller]
+    pub fn parameter(&self, name: &str) -> Result<TensorData, Error> {
+        self.index_of(name, Location::caller()).map(|index| self.backend.state(index))
+    }
+
+    /// Replaces the value of one parameter.
+    ///
+    /// Errors: the model has none of this name; the value has another type.
+    #[track_caller]
+    pub fn set_parameter(&mut self, name: &str, value: TensorData) -> Result<(), Error> {
+        let location = Location::caller();
+        let index = self.index_of(name, location)?;
+        self.check_parameter(index, &value, location)?;
+        self.backend.set_state(index, value);
+        Ok(())
+    }
+
+    /// Replaces the values of all parameters; names that the model does not have are ignored.
+    ///
+    /// Errors: a parameter has no value, or one of another type; then none is replaced.
+    #[track_caller]
+    pub fn set_parameters(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), Error> {
+        let location = Location::caller();
+        for (index, parameter) in self.plan.parameters.iter().enumerate() {
+            match values.get(&parameter.name) {
+                Some(value) => self.check_parameter(index, value, location)?,
+                None => {
+                    let (name, ty) = (parameter.name.clone(), self.plan.state[index].ty.clone());
+                    return Err(Error::MissingParameter { name, ty, location });
+                }
+            }
+        }
+        for (index, parameter) in self.plan.parameters.iter().enumerate() {
+            self.backend.set_state(index, values[&parameter.name].clone());
+        }
+        Ok(())
+    }
+
+    fn index_of(&self, name: &str, location: &'static Location<'static>) -> Result<usize, Error> {
+        self.plan.parameters.iter().position(|p| p.name == name).ok_or_else(|| Error::UnknownParameter {
+            name: name.to_string(),
+            known: self.plan.parameters.iter().map(|p| p.name.clone()).collect(),
+            location,
+        })
+    }
+
+    fn check_parameter(
+        &self,
+        index: usize,
+        value: &TensorData,
+        location: &'static Location<'static>,
+    ) -> Result<(), Error> {
+        let (name, expected, found) = (&self.plan.state[index].name, &self.plan.state[index].ty, value.ty());
+        if *expected == found {
+            return Ok(());
+        }
+        Err(Error::ParameterType { name: name.clone(), expected: expected.clone(), found, location })
+    }
+
+    /// Writes the parameters to a file in the safetensors format, under the names of PyTorch's `state_dict`.
+    ///
+    /// The file is replaced at once, or not at all. Errors: it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let parameters = self.parameters();
+        let named = parameters.iter().map(|(name, value)| (name.as_str(), value));
+        checkpoint::save(path, named, &BTreeMap::new()).map_err(|error| Error::File(Box::new(error)))
+    }
+
+    /// Reads the parameters from a file in the safetensors format.
+    ///
+    /// Errors: it cannot be read; a parameter is missing or has another type. Then none is replaced.
+    #[track_caller]
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        match checkpoint::load(path) {
+            Ok(file) => self.set_parameters(&file.tensors),
+            Err(error) => Err(Error::File(Box::new(error))),
+        }
+    }
+
+    /// The learning rate.
+    pub fn learning_rate(&self) -> f64 {
+        self.backend.state(self.plan.learning_rate()).get(0).as_f64()
+    }
+
+    /// Changes the learning rate: a scalar of the state, so nothing is compiled.
+    pub fn set_learning_rate(&mut self, rate: f64) {
+        self.backend.set_state(self.plan.learning_rate(), TensorData::scalar(rate));
+    }
+
+    /// How many steps were taken.
+    pub fn n_steps(&self) -> u64 {
+        self.backend.state(self.plan.step()).get(0).as_f64() as u64
+    }
+
+    /// Number of threads that carry out a step.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The graph of a program, as traced, for the batch types the trainer was compiled for.
+    pub fn graph(&self, task: Task) -> Result<Graph, Error> {
+        let targets: &[TensorType] = if task == Task::Predict { &[] } else { &self.targets.0 };
+        self.plan.graph(task, &self.inputs.0, targets)
+    }
+}
+
+impl<'m> TrainerBuilder<'m> {
+    /// The loss of a prediction and the one target of a batch: one number.
+    pub fn loss(self, loss: impl Fn(&Tensor, &Tensor) -> Tensor + 'm) -> TrainerBuilder<'m> {
+        self.loss_of(move |prediction, targets| loss(prediction, &targets[0]))
+    }
+
+    /// The loss of a prediction and all targets of a batch: one number.
+    pub fn loss_of(self, loss: impl Fn(&Tensor, &[Tensor]) -> Tensor + 'm) -> TrainerBuilder<'m> {
+        TrainerBuilder { loss: Some(Box::new(loss)), ..self }
+    }
+
+    /// How parameters follow their gradients.
+    pub fn optimizer(self, optimizer: impl Optimizer + 'm) -> TrainerBuilder<'m> {
+        TrainerBuilder { optimizer: Some(Box::new(optimizer)), ..self }
+    }
+
+    /// Leaves alone the parameter of this name, or those of the layer of this name.
+    pub fn freeze(mut self, name: &str) -> TrainerBuilder<'m> {
+        self.frozen.push(name.to_string());
+        self
+    }
+
+    /// What all random numbers follow from: the first parameters, and what dropout drops. 0 unless it is set.
+    pub fn seed(self, seed: u64) -> TrainerBuilder<'m> {
+        TrainerBuilder { seed, ..self }
+    }
+
+    /// Number of threads that carry out a step; all of the machine's unless it is set.
+    pub fn threads(self, threads: usize) -> TrainerBuilder<'m> {
+        TrainerBuilder { threads, ..self }
+    }
+
+    /// Whether ops are computed one at a time, each time the model is called, instead of compiled.
+    pub fn eager(self, eager: bool) -> TrainerBuilder<'m> {
+        TrainerBuilder { mode: if eager { Mode::Eager } else { Mode::Interpreted }, ..self }
+    }
+
+    /// Traces the model for batches of these types, derives the gradient and makes the program of one step.
+    ///
+    /// Errors: every independent mistake of the model, each with its line; parameters that get no gradient; no loss
+    /// or no optimizer was given.
+    #[track_caller]
+    pub fn compile(self, inputs: impl Into<Types>, targets: impl Into<Types>) -> Result<Trainer<'m>, Error> {
+        let location = Location::caller();
+        let missing = |what: &str| Error::Setup { problem: format!("the trainer has no {what}"), location };
+        let Some(loss) = self.loss else { return Err(missing("loss")) };
+        let Some(optimizer) = self.optimizer else { return Err(missing("optimizer")) };
+        let (inputs, targets) = (inputs.into(), targets.into());
+        let frozen = self.frozen;
+        let is_frozen = |name: &str| {
+            frozen.iter().any(|f| {
+                name.strip_prefix(f.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        let plan = Plan::new(self.module, self.forward, loss, optimizer, is_frozen, self.seed, location)?;
+        let mut backend: Box<dyn Backend> = match self.mode {
+            Mode::Interpreted => Box::new(Interpreter::new(&plan)),
+            Mode::Eager => Box::new(Eager::new(&plan, reference_evaluator())),
+        };
+        backend.prepare(&plan, Task::Train, [&inputs.0, &targets.0])?;
+        Ok(Trainer { plan, backend, inputs, targets, threads: self.threads })
+    }
+}

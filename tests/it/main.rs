@@ -1,0 +1,8 @@
+//! Tests across crates: what a user sees, against recorded numbers and the reference interpreter.
+
+mod errors;
+mod optimizers;
+mod support;
+mod tensors;
+mod traces;
+mod trainer;

@@ -1,0 +1,136 @@
+//! Training end to end.
+
+use kiln::prelude::*;
+use kiln::trainer::Task;
+
+struct Net {
+    fc1: Linear,
+    dropout: Dropout,
+    fc2: Linear,
+}
+kiln::parameters!(Net { fc1, dropout, fc2 });
+
+impl Model for Net {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let hidden = self.dropout.forward(&self.fc1.forward(x).relu());
+        self.fc2.forward(&hidden)
+    }
+}
+
+fn net(p: f64) -> Net {
+    Net { fc1: Linear::new(4, 16), dropout: Dropout(p), fc2: Linear::new(16, 3) }
+}
+
+/// A batch whose label is the place of the greatest of the first three features.
+fn batch(seed: u64) -> (TensorData, TensorData) {
+    let x = Init::Normal { mean: 0.0, std: 1.0 }.sample(&f32(&[12, 4]), seed, 0);
+    let greatest = |row: &[f32]| (0..3).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as i64;
+    let labels = x.as_slice::<f32>().unwrap().chunks(4).map(greatest).collect();
+    (x, TensorData::new([12], labels))
+}
+
+fn trainer(model: &Net, eager: bool) -> Trainer<'_> {
+    let trainer = Trainer::new(model).loss(cross_entropy).optimizer(Adam::new(0.02)).seed(3).eager(eager);
+    trainer.compile(f32(&[12, 4]), i64(&[12])).unwrap()
+}
+
+#[test]
+fn a_classifier_learns() {
+    let model = net(0.1);
+    let mut trainer = trainer(&model, false);
+    for seed in 0..60 {
+        let (x, label) = batch(seed);
+        trainer.step(&x, &label).unwrap();
+    }
+    let (x, label) = batch(1000);
+    let (loss, prediction) = trainer.evaluate(&x, &label).unwrap();
+    assert!(loss < 0.6, "loss {loss}");
+    assert_eq!(prediction.ty(), f32(&[12, 3]));
+    assert_eq!(trainer.predict(&x).unwrap(), prediction);
+}
+
+#[test]
+fn eager_and_traced_steps_are_the_same() {
+    let model = net(0.3);
+    let (mut traced, mut eager) = (trainer(&model, false), trainer(&model, true));
+    for seed in 0..4 {
+        let (x, label) = batch(seed);
+        assert_eq!(traced.step(&x, &label).unwrap(), eager.step(&x, &label).unwrap());
+    }
+    assert_eq!(traced.parameters(), eager.parameters());
+}
+
+#[test]
+fn dropout_draws_anew_at_each_step_and_not_at_all_in_evaluation() {
+    let model = net(0.5);
+    let mut trainer = trainer(&model, false);
+    trainer.set_learning_rate(0.0);
+    let (x, label) = batch(0);
+    let losses: Vec<f32> = (0..3).map(|_| trainer.step(&x, &label).unwrap()).collect();
+    assert!(losses[0] != losses[1] && losses[1] != losses[2], "{losses:?}");
+    assert_eq!(trainer.evaluate(&x, &label).unwrap().0, trainer.evaluate(&x, &label).unwrap().0);
+}
+
+#[test]
+fn gradients_do_not_move_anything() {
+    let model = net(0.0);
+    let mut trainer = trainer(&model, false);
+    let (x, label) = batch(0);
+    let before = trainer.parameters();
+    let gradients = trainer.gradients(&x, &label).unwrap();
+    assert_eq!(trainer.parameters(), before);
+    assert!(gradients.keys().eq(["fc1.bias", "fc1.weight", "fc2.bias", "fc2.weight"]));
+}
+
+#[test]
+fn a_batch_of_another_size_is_evaluated() {
+    let model = net(0.0);
+    let mut trainer = trainer(&model, false);
+    assert_eq!(trainer.predict(&TensorData::new([5, 4], vec![0f32; 20])).unwrap().ty(), f32(&[5, 3]));
+}
+
+#[test]
+fn frozen_parameters_stay() {
+    let model = net(0.0);
+    let builder =
+        Trainer::new(&model).loss(cross_entropy).optimizer(Sgd::new(0.1).momentum(0.9)).freeze("fc1");
+    let mut trainer = builder.compile(f32(&[12, 4]), i64(&[12])).unwrap();
+    let before = trainer.parameters();
+    let (x, label) = batch(0);
+    trainer.step(&x, &label).unwrap();
+    let moved: Vec<bool> = trainer.parameters().iter().zip(&before).map(|(a, b)| a != b).collect();
+    assert_eq!(moved, [false, false, true, true]);
+}
+
+#[test]
+fn saved_parameters_are_loaded() {
+    let model = net(0.0);
+    let mut first = trainer(&model, false);
+    let (x, label) = batch(0);
+    first.step(&x, &label).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("net.safetensors");
+    first.save(&path).unwrap();
+    let mut second = trainer(&model, false);
+    second.load(&path).unwrap();
+    assert_eq!(first.parameters(), second.parameters());
+}
+
+#[test]
+fn the_training_graph_takes_the_state_first() {
+    struct Tiny {
+        fc: Linear,
+    }
+    kiln::parameters!(Tiny { fc });
+    impl Model for Tiny {
+        fn forward(&self, x: &Tensor) -> Tensor {
+            self.fc.forward(x).relu().dropout(0.5)
+        }
+    }
+    let model = Tiny { fc: Linear::new(2, 3) };
+    let trainer = Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.1).momentum(0.9));
+    let trainer = trainer.compile(f32(&[4, 2]), f32(&[4, 3])).unwrap();
+    let graph = trainer.graph(Task::Train).unwrap();
+    kiln_ir::verify::verify(&graph).unwrap();
+    insta::assert_snapshot!(graph);
+}
