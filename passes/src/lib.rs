@@ -1,13 +1,29 @@
 //! The passes of Kiln: the verbs. Graph in, better graph out.
 //!
-//! A pass rewrites a [`Graph`](kiln_ir::Graph) or derives something from it. Nothing in this crate knows a machine or
-//! a user's tensor.
+//! A pass rewrites a [`Graph`](kiln_ir::Graph) or derives something from it: one pass, one file. The [`pipeline`] is one
+//! list and its runner. Nothing in this crate knows a machine or a user's tensor; what it knows of an op is what
+//! [`kiln_ir::op`] says.
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub mod contraction;
+pub mod eliminate_common;
+pub mod eliminate_dead;
+pub mod fold_constants;
 pub mod fuse;
 pub mod gradient;
 pub mod loops;
 pub mod lower;
+pub mod pass;
+pub mod pipeline;
 pub mod plan_memory;
 pub mod schedule;
+pub mod simplify;
+pub mod testing;
+
+pub use eliminate_common::EliminateCommon;
+pub use eliminate_dead::EliminateDead;
+pub use fold_constants::FoldConstants;
+pub use pass::{Changed, Pass, Rewrites};
+pub use pipeline::{Options, Pipeline, PrintAfter, Report};
+pub use simplify::Simplify;

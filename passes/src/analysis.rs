@@ -1,0 +1,64 @@
+//! Facts about nodes that several passes need, in side tables: nothing is stored on the nodes themselves.
+
+use kiln_ir::{Graph, Literal, NodeId, Op};
+
+/// A set of nodes, as a bit for each id.
+#[derive(Clone, Debug, Default)]
+pub struct NodeSet {
+    members: Vec<bool>,
+}
+
+impl NodeSet {
+    /// The empty set, with room for the nodes of this graph.
+    pub fn of(graph: &Graph) -> NodeSet {
+        NodeSet { members: vec![false; graph.id_bound()] }
+    }
+
+    /// Adds a node; `false` when it was a member.
+    pub fn insert(&mut self, id: NodeId) -> bool {
+        if id.index() >= self.members.len() {
+            self.members.resize(id.index() + 1, false);
+        }
+        !std::mem::replace(&mut self.members[id.index()], true)
+    }
+
+    /// Whether the node is a member; nodes added to the graph after the set was made are not.
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.members.get(id.index()).copied().unwrap_or(false)
+    }
+}
+
+/// The nodes from which an output can be reached: those that matter. Cost: O(nodes + edges).
+pub fn reachable(graph: &Graph) -> NodeSet {
+    let mut live = NodeSet::of(graph);
+    let mut waiting: Vec<NodeId> = graph.outputs().iter().map(|output| output.value).collect();
+    while let Some(id) = waiting.pop() {
+        if live.insert(id) {
+            waiting.extend_from_slice(graph.operands(id));
+        }
+    }
+    live
+}
+
+/// Removes the nodes from which no output can be reached; inputs stay. Returns how many went.
+pub fn remove_unreachable(graph: &mut Graph) -> usize {
+    let live = reachable(graph);
+    graph.retain(|id, _| live.contains(id))
+}
+
+/// The value of a node that has one value everywhere and is known to.
+pub fn uniform(graph: &Graph, id: NodeId) -> Option<Literal> {
+    if let Op::Fill(value, _) = graph.op(id) { Some(*value) } else { None }
+}
+
+/// Runs `emit` so that the nodes it adds carry the name and source of `origin`, which they stand for.
+pub fn on_behalf_of<T>(graph: &mut Graph, origin: NodeId, emit: impl FnOnce(&mut Graph) -> T) -> T {
+    let node = graph.node(origin);
+    let (name, source) = (node.name.clone(), node.source.clone());
+    let old_name = std::mem::replace(&mut graph.current_name, name);
+    let old_source = std::mem::replace(&mut graph.current_source, source);
+    let result = emit(graph);
+    graph.current_name = old_name;
+    graph.current_source = old_source;
+    result
+}

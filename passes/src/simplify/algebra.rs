@@ -1,0 +1,191 @@
+//! Rows about values: elementwise ops on elementwise ops.
+//!
+//! Left out on purpose: `x * 0 => 0` and `x - x => 0` on floats (NaN and infinities), `log(exp(x)) => x` (overflow),
+//! `exp(x) - 1 => expm1(x)` and `log(1 + x) => log1p(x)` (they round differently: near 0 the result changes by more than
+//! any tolerance), `a * b + a * c => a * (b + c)` and `(x * k) * l => x * (k * l)` on floats (rounding, overflow).
+
+use super::Row;
+use super::pattern::Rule;
+use crate::analysis::uniform;
+use kiln_ir::emit::EmitExt;
+use kiln_ir::op::{BinaryOp, CompareOp};
+use kiln_ir::{DType, Graph, NodeId, Op};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The rules, in the order in which they are tried.
+pub const RULES: &[&str] = &[
+    // Neutral elements. `x + 0` is not `x` when `x` is `-0.0`.
+    "add_minus_zero: add(x, -0) => x",
+    "add_zero: add(x, 0) => x if never_minus_zero(x)",
+    "sub_zero: sub(x, 0) => x",
+    "mul_one: mul(x, 1) => x",
+    "div_one: div(x, 1) => x",
+    "pow_one: pow(x, 1) => x",
+    "and_true: and(x, 1) => x if boolean(x)",
+    "or_false: or(x, 0) => x",
+    "xor_false: xor(x, 0) => x",
+    "shift_left_zero: shift_left(x, 0) => x",
+    "shift_right_zero: shift_right(x, 0) => x",
+    // Absorbing elements.
+    "mul_zero: mul(x, 0) => 0 if integer(x)",
+    "and_false: and(x, 0) => 0",
+    "or_true: or(x, 1) => 1 if boolean(x)",
+    "pow_zero: pow(x, 0) => 1",
+    // The same value twice.
+    "sub_self: sub(x, x) => 0 if integer(x)",
+    "xor_self: xor(x, x) => 0",
+    "and_self: and(x, x) => x",
+    "or_self: or(x, x) => x",
+    "max_self: max(x, x) => x",
+    "min_self: min(x, x) => x",
+    "eq_self: eq(x, x) => 1 if exact(x)",
+    "le_self: le(x, x) => 1 if exact(x)",
+    "ge_self: ge(x, x) => 1 if exact(x)",
+    "ne_self: ne(x, x) => 0 if exact(x)",
+    "lt_self: lt(x, x) => 0",
+    "gt_self: gt(x, x) => 0",
+    // Signs.
+    "neg_neg: neg(neg(x)) => x",
+    "sub_from_minus_zero: sub(-0, x) => neg(x)",
+    "mul_minus_one: mul(x, -1) => neg(x)",
+    "div_minus_one: div(x, -1) => neg(x)",
+    "add_neg: add(x, neg(y)) => sub(x, y)",
+    "sub_neg: sub(x, neg(y)) => add(x, y)",
+    "mul_neg_neg: mul(neg(x), neg(y)) => mul(x, y)",
+    "div_neg_neg: div(neg(x), neg(y)) => div(x, y)",
+    "mul_neg_constant: mul(neg(x), k) => mul(x, neg(k))",
+    "neg_mul_constant: neg(s = mul(x, k)) => mul(x, neg(k)) if once(s)",
+    "neg_sub: neg(s = sub(x, y)) => sub(y, x) if once(s) and integer(x)",
+    "abs_neg: abs(neg(x)) => abs(x)",
+    "abs_of_not_negative: abs(x) => x if never_negative(x)",
+    "sign_sign: sign(sign(x)) => sign(x)",
+    "square_of_abs: mul(abs(x), abs(x)) => mul(x, x)",
+    // Powers: `pow` is a call, a product is an instruction.
+    "pow_two: pow(x, 2) => mul(x, x)",
+    "pow_three: pow(x, 3) => mul(mul(x, x), x)",
+    "pow_minus_one: pow(x, -1) => reciprocal(x)",
+    "pow_half_of_not_negative: pow(x, 0.5) => sqrt(x) if never_negative(x)",
+    // The two places where `pow` and `sqrt` differ: `-0.0` (gives 0.0 here) and `-inf` (gives inf here).
+    "pow_half: pow(x, 0.5) => select(eq(x, -inf), inf, sqrt(add(x, 0)))",
+    "pow_minus_half: pow(x, -0.5) => rsqrt(x) if never_negative(x)",
+    // Quotients.
+    "div_power_of_two: div(x, k) => mul(x, reciprocal(k)) if power_of_two(k)",
+    "one_div: div(1, x) => reciprocal(x) if float(x)",
+    "reciprocal_sqrt: reciprocal(s = sqrt(x)) => rsqrt(x) if once(s)",
+    // Constants meet, where the order of rounding stays.
+    "add_add_constants: add(s = add(x, k), l) => add(x, add(k, l)) if once(s) and integer(x)",
+    "mul_mul_constants: mul(s = mul(x, k), l) => mul(x, mul(k, l)) if once(s) and integer(x)",
+    "max_max_constants: max(max(x, k), l) => max(x, max(k, l))",
+    "min_min_constants: min(min(x, k), l) => min(x, min(k, l))",
+    "max_max_self: max(max(x, y), y) => max(x, y)",
+    "min_min_self: min(min(x, y), y) => min(x, y)",
+    // Rounding.
+    "floor_floor: floor(floor(x)) => floor(x)",
+    "ceil_ceil: ceil(ceil(x)) => ceil(x)",
+    "round_round: round(round(x)) => round(x)",
+    // Truth values. With NaN, `not(lt(a, b))` is not `ge(a, b)`.
+    "not_not: not(not(x)) => x",
+    "not_eq: not(eq(x, y)) => ne(x, y)",
+    "not_ne: not(ne(x, y)) => eq(x, y)",
+    "not_lt: not(lt(x, y)) => ge(x, y) if exact(x)",
+    "not_le: not(le(x, y)) => gt(x, y) if exact(x)",
+    "not_gt: not(gt(x, y)) => le(x, y) if exact(x)",
+    "not_ge: not(ge(x, y)) => lt(x, y) if exact(x)",
+    "eq_true: eq(x, 1) => x if boolean(x)",
+    "ne_false: ne(x, 0) => x if boolean(x)",
+    "eq_false: eq(x, 0) => not(x) if boolean(x)",
+    "ne_true: ne(x, 1) => not(x) if boolean(x)",
+    "xor_true: xor(x, 1) => not(x) if boolean(x)",
+    // Selections, as gradients of `max`, `where` and masks make them.
+    "select_same: select(c, x, x) => x",
+    "select_true: select(1, x, y) => x",
+    "select_false: select(0, x, y) => y",
+    "select_not: select(not(c), x, y) => select(c, y, x)",
+    "select_truth: s = select(c, 1, 0) => c if boolean(s)",
+    "select_falsehood: s = select(c, 0, 1) => not(c) if boolean(s)",
+    "select_select_true: select(c, select(c, x, y), z) => select(c, x, z)",
+    "select_select_false: select(c, x, select(c, y, z)) => select(c, x, z)",
+    "add_selects: add(s = select(c, x, k), t = select(c, y, l)) => select(c, add(x, y), add(k, l)) if once(s) and once(t)",
+    "mul_selects: mul(s = select(c, x, k), t = select(c, y, l)) => select(c, mul(x, y), mul(k, l)) if once(s) and once(t)",
+    "sub_selects: sub(s = select(c, x, k), t = select(c, y, l)) => select(c, sub(x, y), sub(k, l)) if once(s) and once(t)",
+];
+
+/// The rules by the name of the op at the root of the pattern.
+static BY_ROOT: LazyLock<HashMap<&'static str, Vec<Rule>>> = LazyLock::new(|| {
+    let mut by_root: HashMap<_, Vec<Rule>> = HashMap::new();
+    for rule in RULES.iter().map(|text| Rule::parse(text)) {
+        by_root.entry(rule.root().name()).or_default().push(rule);
+    }
+    by_root
+});
+
+/// The name of the first rule that applies to a node, and the value to put in its place.
+pub fn rewrite(graph: &mut Graph, id: NodeId) -> Option<(&'static str, NodeId)> {
+    let rules = BY_ROOT.get(graph.op(id).name())?;
+    rules.iter().find_map(|rule| Some((rule.name, rule.apply(graph, id)?)))
+}
+
+/// Rows about casts.
+pub const CAST: &[Row] = &[
+    Row { name: "cast_to_same", text: "cast(x) => x if x has that type", apply: cast_to_same },
+    Row {
+        name: "cast_of_cast",
+        text: "cast(cast(x)) => cast(x) if the inner one is exact",
+        apply: cast_of_cast,
+    },
+];
+
+/// Rows about comparisons.
+pub const COMPARE: &[Row] = &[Row {
+    name: "compare_clamped",
+    text: "gt(x, k) => gt(y, k) if y = max(x, k) is in the graph",
+    apply: compare_clamped,
+}];
+
+fn cast_to_same(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
+    let x = graph.operands(id)[0];
+    (graph.node(x).ty() == graph.node(id).ty()).then_some(x)
+}
+
+fn cast_of_cast(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
+    let middle = graph.operands(id)[0];
+    let Op::Cast(via) = *graph.op(middle) else { return None };
+    let x = graph.operands(middle)[0];
+    let (from, to) = (graph.node(x).ty().dtype, graph.node(id).ty().dtype);
+    // From a float to an integer saturates, between integers wraps: a float in the middle shows when it does not fit.
+    let same_conversion = !(from.is_int() && via.is_float() && to.is_int()) || holds_all_of(to, from);
+    (holds_all_of(via, from) && same_conversion).then(|| graph.cast(to, x))
+}
+
+/// Whether each value of type `narrow` is a value of type `wide`.
+fn holds_all_of(wide: DType, narrow: DType) -> bool {
+    match narrow {
+        DType::Bool => true,
+        DType::U8 => wide != DType::Bool,
+        DType::I32 => matches!(wide, DType::I32 | DType::I64 | DType::F64),
+        DType::I64 => wide == DType::I64,
+        DType::F32 => matches!(wide, DType::F32 | DType::F64),
+        DType::F64 => wide == DType::F64,
+    }
+}
+
+/// `x > k` exactly when `max(x, k) > k`, NaN included; likewise for `<=`, and for `<` and `>=` with `min`. The gradient of
+/// a rectifier then needs the rectified value, which the next layer reads anyway, and `x` need not be stored.
+fn compare_clamped(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
+    let Op::Compare(op) = *graph.op(id) else { return None };
+    let clamp = match op {
+        CompareOp::Gt | CompareOp::Le => BinaryOp::Max,
+        CompareOp::Lt | CompareOp::Ge => BinaryOp::Min,
+        CompareOp::Eq | CompareOp::Ne => return None,
+    };
+    let (x, k) = (graph.operands(id)[0], graph.operands(id)[1]);
+    let bound = uniform(graph, k)?;
+    let clamped = graph.users(x).into_iter().find(|&user| {
+        let operands = graph.operands(user);
+        *graph.op(user) == Op::Binary(clamp)
+            && operands.contains(&x)
+            && operands.iter().any(|&o| o != x && uniform(graph, o) == Some(bound))
+    })?;
+    Some(graph.compare(op, clamped, k))
+}

@@ -1,0 +1,142 @@
+//! How passes are tested: text in, difference out.
+
+use crate::pass::{Changed, Pass, Rewrites};
+use kiln_ir::{
+    DType, Graph, Literal, TensorData, TensorType, Tolerance, compare, interpret, parse, random_data, verify,
+};
+use std::fmt::Write;
+
+/// Runs a pass on a graph in text form and returns what it changed, line by line.
+///
+/// On the way it holds the pass to what every pass promises: the result is a valid graph, it computes the same, and a
+/// second run says and does nothing.
+///
+/// # Panics
+/// When the text is no graph, or a promise is broken.
+pub fn check(pass: &dyn Pass, text: &str) -> String {
+    let before = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    verify(&before).unwrap_or_else(|error| panic!("{error}"));
+    let mut after = before.clone();
+    let changed = pass.run(&mut after, &mut Rewrites::unlimited());
+    verify(&after).unwrap_or_else(|error| panic!("`{}` broke the graph: {error}", pass.name()));
+    if let Err(difference) = same_results(&before, &after) {
+        panic!(
+            "`{}` changed what a graph computes\n{difference}\nbefore:\n{before}after:\n{after}",
+            pass.name()
+        );
+    }
+    assert_eq!(
+        changed == Changed::No,
+        before.same_as(&after),
+        "`{}` says {changed:?} of\n{after}",
+        pass.name()
+    );
+    let once = after.clone();
+    let again = pass.run(&mut after, &mut Rewrites::unlimited());
+    assert!(
+        again == Changed::No && once.same_as(&after),
+        "`{}` is not done after one run:\n{}",
+        pass.name(),
+        diff(&once.to_string(), &after.to_string())
+    );
+    diff(&before.to_string(), &after.to_string())
+}
+
+/// The lines of two texts: `- ` before those that went, `+ ` before those that came; `unchanged` when there are none.
+pub fn diff(before: &str, after: &str) -> String {
+    if before == after {
+        return "unchanged\n".to_string();
+    }
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    // common[i][j]: length of the longest common subsequence of old[i..] and new[j..].
+    let mut common = vec![vec![0usize; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i][j] = if old[i] == new[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut text) = (0, 0, String::new());
+    while i < old.len() || j < new.len() {
+        let (mark, line) = if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+            (' ', old[i - 1])
+        } else if i < old.len() && (j == new.len() || common[i + 1][j] >= common[i][j + 1]) {
+            i += 1;
+            ('-', old[i - 1])
+        } else {
+            j += 1;
+            ('+', new[j - 1])
+        };
+        writeln!(text, "{mark} {line}").expect("writing to a string cannot fail");
+    }
+    text
+}
+
+/// Whether two graphs of one signature compute the same on a few random inputs, some of them with NaN, infinities and
+/// zeros of both signs. Floats may differ by the rounding of sums in another order: 64 times the type's precision,
+/// relative to the largest value in the tensor.
+pub fn same_results(before: &Graph, after: &Graph) -> Result<(), String> {
+    for seed in 0..6 {
+        let values = if seed < 3 { Values::Plain } else { Values::Special };
+        let inputs = random_inputs(before, values, seed);
+        let [old, new] = [before, after].map(|graph| interpret(graph, &inputs));
+        let (old, new) = (old.map_err(|e| e.to_string())?, new.map_err(|e| e.to_string())?);
+        if old.len() != new.len() {
+            return Err(format!("{} outputs became {}", old.len(), new.len()));
+        }
+        for (position, (old, new)) in old.iter().zip(&new).enumerate() {
+            if let Err(difference) = compare(new, old, tolerance(old)) {
+                return Err(format!(
+                    "output {position} on {inputs:?}: {difference}\n  was {old:?}\n  is  {new:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which values random inputs have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Floats in -2..4, small integers.
+    Plain,
+    /// One in three floats is NaN, infinite or a zero.
+    Special,
+}
+
+/// A value for each input of a graph, the same for the same seed.
+pub fn random_inputs(graph: &Graph, values: Values, seed: u64) -> Vec<TensorData> {
+    let inputs = graph.inputs().iter().zip(1000 * seed..);
+    inputs.map(|(&input, seed)| random_input(graph.node(input).ty(), values, seed)).collect()
+}
+
+fn random_input(ty: &TensorType, values: Values, seed: u64) -> TensorData {
+    const SPECIAL: [f64; 6] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0];
+    let mut data = random_data(ty, seed, -2.0..4.0);
+    if values == Values::Special && ty.dtype.is_float() {
+        let choice = random_data(&ty.with_dtype(DType::I64), seed + 500, 0.0..18.0);
+        for (i, choice) in choice.to_f64_vec().into_iter().enumerate() {
+            if let Some(&special) = SPECIAL.get(choice as usize) {
+                data.set(i, Literal::from_f64(ty.dtype, special));
+            }
+        }
+    }
+    data
+}
+
+/// What may differ between two results that should be `expected`.
+fn tolerance(expected: &TensorData) -> Tolerance {
+    let epsilon = match expected.dtype() {
+        DType::F32 => f64::from(f32::EPSILON),
+        DType::F64 => f64::EPSILON,
+        DType::I32 | DType::I64 | DType::U8 | DType::Bool => return Tolerance::EXACT,
+    };
+    let values = expected.to_f64_vec();
+    let largest =
+        values.into_iter().filter(|x| x.is_finite()).fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    Tolerance { relative: 0.0, absolute: 64.0 * epsilon * largest, ulps: 0 }
+}
