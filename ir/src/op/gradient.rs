@@ -79,8 +79,13 @@ impl Op {
                 SmallVec::from_slice(&op.gradient(e, [x, operands[1]], result, dy, wanted))
             }
             Op::Select => {
-                let branches = [wanted[1], wanted[2]];
-                let [on_true, on_false] = select::select_gradient(e, x, dy, branches);
+                let [on_true, on_false] = select::select_gradient(
+                    e,
+                    [x, operands[1], operands[2]],
+                    result,
+                    dy,
+                    [wanted[1], wanted[2]],
+                );
                 smallvec![None, on_true, on_false]
             }
             Op::Cast(_) => one(select::cast_gradient(e, x, dy)),

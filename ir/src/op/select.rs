@@ -5,7 +5,8 @@
 
 use super::rule::{self, Accepts};
 use crate::emit::{Emit, EmitExt};
-use crate::{DType, Literal, NodeId, TensorType, TypeError};
+use crate::op::CompareOp;
+use crate::{DType, Literal, NodeId, Op, TensorType, TypeError};
 
 /// Type rule of `select(condition, on_true, on_false)`.
 pub fn infer_select(operands: &[&TensorType]) -> Result<TensorType, TypeError> {
@@ -43,14 +44,31 @@ pub fn select_blocked(operand: usize) -> Option<&'static str> {
 /// The gradients of the two branches that are wanted: `dy` where the branch was taken, else 0.
 pub fn select_gradient(
     e: &mut dyn Emit,
-    condition: NodeId,
+    operands: [NodeId; 3],
+    y: NodeId,
     dy: NodeId,
     wanted: [bool; 2],
 ) -> [Option<NodeId>; 2] {
+    let condition = rectifier_condition(e, operands, y).unwrap_or(operands[0]);
     let zero = e.constant_like(dy, 0.0);
     let on_true = wanted[0].then(|| e.select(condition, dy, zero));
     let on_false = wanted[1].then(|| e.select(condition, zero, dy));
     [on_true, on_false]
+}
+
+/// The condition of `select(x <= 0, 0, x)` or `select(x > 0, x, 0)` again from the result: `y <= 0` and `y > 0` are
+/// true where `x <= 0` and `x > 0` are (NaN compares false both times), so that `x` need not live until then.
+fn rectifier_condition(e: &mut dyn Emit, operands: [NodeId; 3], y: NodeId) -> Option<NodeId> {
+    let [condition, on_true, on_false] = operands;
+    let is_zero = |id: NodeId| matches!(e.graph().op(id), Op::Fill(value, _) if value.is_zero());
+    let &Op::Compare(op) = e.graph().op(condition) else { return None };
+    let &[x, zero] = e.graph().operands(condition) else { return None };
+    let is_rectifier = match op {
+        CompareOp::Le => is_zero(on_true) && on_false == x,
+        CompareOp::Gt => is_zero(on_false) && on_true == x,
+        CompareOp::Eq | CompareOp::Ne | CompareOp::Lt | CompareOp::Ge => false,
+    };
+    (is_rectifier && is_zero(zero)).then(|| e.compare(op, y, zero))
 }
 
 /// Why no gradient flows through a cast to this type, or `None` when one does.
