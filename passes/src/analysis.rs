@@ -51,14 +51,24 @@ pub fn uniform(graph: &Graph, id: NodeId) -> Option<Literal> {
     if let Op::Fill(value, _) = graph.op(id) { Some(*value) } else { None }
 }
 
-/// Runs `emit` so that the nodes it adds carry the name and source of `origin`, which they stand for.
-pub fn on_behalf_of<T>(graph: &mut Graph, origin: NodeId, emit: impl FnOnce(&mut Graph) -> T) -> T {
+/// The value that `emit` puts in place of `origin`. It takes over the name of `origin`; all nodes that are emitted on the
+/// way take over its source.
+pub fn emit_replacement(
+    graph: &mut Graph,
+    origin: NodeId,
+    emit: impl FnOnce(&mut Graph) -> Option<NodeId>,
+) -> Option<NodeId> {
     let node = graph.node(origin);
     let (name, source) = (node.name.clone(), node.source.clone());
-    let old_name = std::mem::replace(&mut graph.current_name, name);
+    let old_name = graph.current_name.take();
     let old_source = std::mem::replace(&mut graph.current_source, source);
-    let result = emit(graph);
+    let replacement = emit(graph);
     graph.current_name = old_name;
     graph.current_source = old_source;
-    result
+    if let Some(id) = replacement
+        && graph.node(id).name.is_none()
+    {
+        graph.node_mut(id).name = name;
+    }
+    replacement
 }

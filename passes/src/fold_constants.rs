@@ -40,8 +40,8 @@ impl Pass for FoldConstants {
             if !budget.take(rule) {
                 break;
             }
-            let folded = analysis::on_behalf_of(graph, id, |graph| graph.emit(constant, &[]));
-            graph.replace_uses(id, folded);
+            let folded = analysis::emit_replacement(graph, id, |graph| Some(graph.emit(constant, &[])));
+            graph.replace_uses(id, folded.expect("a constant was emitted"));
             n_folded += 1;
         }
         if n_folded > 0 {
@@ -144,4 +144,168 @@ fn small_result(graph: &Graph, id: NodeId) -> Option<TensorData> {
     }
     let values: Vec<TensorData> = operands.iter().map(|&o| evaluate(graph.op(o), &[])).collect();
     Some(evaluate(graph.op(id), &values.iter().collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FoldConstants;
+    use crate::testing::check;
+    use insta::assert_snapshot;
+
+    fn changes(text: &str) -> String {
+        check(&FoldConstants, text)
+    }
+
+    #[test]
+    fn fills_stay_fills() {
+        assert_snapshot!(changes(
+            "
+            graph f() {
+                %a: f32[1000, 1000] = fill { value = 2.0 }
+                %b: f32[1000, 1000] = exp %a
+                %c: f32[1000000] = reshape %b
+                %d: f32[] = reduce_max %c { axes = [0] }
+                return %c, %d
+            }
+        "
+        ), @"
+          graph f() {
+        -     %a: f32[1000, 1000] = fill { value = 2.0 }
+        -     %b: f32[1000, 1000] = exp %a
+        -     %c: f32[1000000] = reshape %b
+        -     %d: f32[] = reduce_max %c { axes = [0] }
+        +     %c: f32[1000000] = fill { value = 7.389056 }
+        +     %d: f32[] = fill { value = 7.389056 }
+              return %c, %d
+          }
+        ");
+    }
+
+    #[test]
+    fn sums_of_fills_wrap() {
+        assert_snapshot!(changes(
+            "
+            graph f() {
+                %a: u8[300] = fill { value = 2 }
+                %b: u8[] = reduce_sum %a { axes = [0] }
+                %c: f64[3, 500] = fill { value = 0.5 }
+                %d: f64[3] = reduce_sum %c { axes = [1] }
+                return %b, %d
+            }
+        "
+        ), @"
+          graph f() {
+        -     %a: u8[300] = fill { value = 2 }
+        -     %b: u8[] = reduce_sum %a { axes = [0] }
+        -     %c: f64[3, 500] = fill { value = 0.5 }
+        -     %d: f64[3] = reduce_sum %c { axes = [1] }
+        +     %b: u8[] = fill { value = 88 }
+        +     %d: f64[3] = fill { value = 250.0 }
+              return %b, %d
+          }
+        ");
+    }
+
+    #[test]
+    fn small_constants_are_evaluated() {
+        assert_snapshot!(changes(
+            "
+            graph f() {
+                %a: i64[5] = iota { axis = 0 }
+                %b: i64[5] = mul %a, %a
+                return %b
+            }
+        "
+        ), @"
+          graph f() {
+        -     %a: i64[5] = iota { axis = 0 }
+        -     %b: i64[5] = mul %a, %a
+        +     %b: i64[5] = dense { data = [0, 1, 4, 9, 16] }
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn large_ones_are_left_to_the_program() {
+        assert_snapshot!(changes(
+            "
+            graph f() {
+                %a: i64[5000] = iota { axis = 0 }
+                %b: i64[5000] = mul %a, %a
+                return %b
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn equal_elements_are_a_fill() {
+        assert_snapshot!(changes(
+            "
+            graph f() {
+                %a: i64[5] = iota { axis = 0 }
+                %b: i64[5] = sub %a, %a
+                return %b
+            }
+        "
+        ), @"
+          graph f() {
+        -     %a: i64[5] = iota { axis = 0 }
+        -     %b: i64[5] = sub %a, %a
+        +     %b: i64[5] = fill { value = 0 }
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn repetitions_are_not_written_out() {
+        assert_snapshot!(changes(
+            "
+            graph f() {
+                %a: i64[5] = iota { axis = 0 }
+                %b: i64[2, 5] = broadcast %a { axes = [1] }
+                return %b
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn nothing_has_a_known_value() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3, 0]) {
+                %a: f32[3, 0] = exp %x
+                %b: f32[3] = reduce_max %x { axes = [1] }
+                %c: f32[3, 3] = dot %x, %x { contract = [1:1] }
+                return %a, %b, %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[3, 0]) {
+        -     %a: f32[3, 0] = exp %x
+        -     %b: f32[3] = reduce_max %x { axes = [1] }
+        -     %c: f32[3, 3] = dot %x, %x { contract = [1:1] }
+        +     %a: f32[3, 0] = fill { value = 0.0 }
+        +     %b: f32[3] = fill { value = -inf }
+        +     %c: f32[3, 3] = fill { value = 0.0 }
+              return %a, %b, %c
+          }
+        ");
+    }
+
+    #[test]
+    fn what_depends_on_inputs_stays() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3]) {
+                %k: f32[3] = fill { value = 0.0 }
+                %a: f32[3] = mul %x, %k
+                return %a
+            }
+        "
+        ), @"unchanged");
+    }
 }

@@ -86,7 +86,7 @@ fn rewrite(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> Option<NodeI
     if budget.is_spent() {
         return None;
     }
-    analysis::on_behalf_of(graph, id, |graph| {
+    analysis::emit_replacement(graph, id, |graph| {
         if graph.op(id).is_elementwise()
             && let Some((name, replacement)) = algebra::rewrite(graph, id)
         {

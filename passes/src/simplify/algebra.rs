@@ -47,7 +47,7 @@ pub const RULES: &[&str] = &[
     "gt_self: gt(x, x) => 0",
     // Signs.
     "neg_neg: neg(neg(x)) => x",
-    "sub_from_minus_zero: sub(-0, x) => neg(x)",
+    "sub_from_minus_zero: sub(-0, x) => neg(x) if signed(x)",
     "mul_minus_one: mul(x, -1) => neg(x)",
     "div_minus_one: div(x, -1) => neg(x)",
     "add_neg: add(x, neg(y)) => sub(x, y)",
@@ -188,4 +188,330 @@ fn compare_clamped(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
             && operands.iter().any(|&o| o != x && uniform(graph, o) == Some(bound))
     })?;
     Some(graph.compare(op, clamped, k))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Simplify;
+    use super::super::pattern::{Term, is_constant_letter};
+    use super::*;
+    use crate::testing::{Values, check, random_inputs};
+    use insta::assert_snapshot;
+    use kiln_ir::op::UnaryOp;
+    use kiln_ir::{Literal, Shape, TensorData, TensorType, Tolerance, interpret};
+
+    fn changes(text: &str) -> String {
+        check(&Simplify, text)
+    }
+
+    /// Enough elements that special values meet each other.
+    const N_ELEMENTS: usize = 700;
+
+    /// A graph of the pattern: each letter an input, or a fill of `constant`, or the absolute value of an input.
+    fn instance(rule: &Rule, dtype: DType, constant: f64, absolute: bool) -> Option<(Graph, NodeId)> {
+        let mut graph = Graph::new("rule");
+        let mut values = HashMap::new();
+        let root = build(&mut graph, rule.pattern(), dtype, (constant, absolute), &mut values)?;
+        graph.add_output(root, None);
+        Some((graph, root))
+    }
+
+    fn build(
+        graph: &mut Graph,
+        term: &Term,
+        dtype: DType,
+        (constant, absolute): (f64, bool),
+        values: &mut HashMap<char, NodeId>,
+    ) -> Option<NodeId> {
+        let shape = Shape::from([N_ELEMENTS]);
+        let fill = |graph: &mut Graph, value| {
+            graph.add(Op::Fill(Literal::from_f64(dtype, value), shape.clone()), &[])
+        };
+        match term {
+            Term::Number(number) => fill(graph, *number).ok(),
+            Term::Letter(letter) if values.contains_key(letter) => Some(values[letter]),
+            Term::Letter(letter) => {
+                let value = if is_constant_letter(*letter) {
+                    fill(graph, constant).ok()?
+                } else {
+                    let input = graph.add_input(&letter.to_string(), TensorType::new(dtype, shape));
+                    if absolute { graph.add(Op::Unary(UnaryOp::Abs), &[input]).ok()? } else { input }
+                };
+                values.insert(*letter, value);
+                Some(value)
+            }
+            Term::Apply { op, operands, .. } => {
+                let operands: Option<Vec<NodeId>> = operands
+                    .iter()
+                    .enumerate()
+                    .map(|(i, operand)| {
+                        let is_condition = **op == Op::Select && i == 0;
+                        let dtype = if is_condition { DType::Bool } else { dtype };
+                        let absolute = absolute && !is_condition;
+                        build(graph, operand, dtype, (constant, absolute), values)
+                    })
+                    .collect();
+                graph.add(Op::clone(op), &operands?).ok()
+            }
+        }
+    }
+
+    /// The same bits; any NaN is as good as another.
+    fn same(a: &TensorData, b: &TensorData) -> Option<usize> {
+        let is_nan = |value: Literal| value.as_f64().is_nan();
+        (0..a.n_elements()).find(|&i| a.get(i) != b.get(i) && !(is_nan(a.get(i)) && is_nan(b.get(i))))
+    }
+
+    /// Of zeros of both signs, `max` and `min` may give either, and so may a rule about them.
+    fn same_but_for_signs_of_zero(a: &TensorData, b: &TensorData) -> Option<usize> {
+        same(a, b).and_then(|_| (0..a.n_elements()).find(|&i| !near(a.get(i), b.get(i), 0)))
+    }
+
+    fn near(a: Literal, b: Literal, ulps: u64) -> bool {
+        Tolerance::ulps(ulps).accepts(a, b)
+    }
+
+    /// The first element where a rule gives another value than its pattern, beyond what the rule's kind allows.
+    fn first_difference(rule: &Rule, old: &TensorData, new: &TensorData) -> Option<usize> {
+        let root = rule.root();
+        // Two multiplications round twice, `pow` once; a square root and a reciprocal twice, `rsqrt` once.
+        if matches!(root, Op::Binary(BinaryOp::Pow) | Op::Unary(UnaryOp::Reciprocal)) {
+            return (0..old.n_elements()).find(|&i| !near(new.get(i), old.get(i), 2));
+        }
+        if matches!(root, Op::Binary(BinaryOp::Max | BinaryOp::Min)) {
+            return same_but_for_signs_of_zero(old, new);
+        }
+        same(old, new)
+    }
+
+    /// Every rule applies to its own pattern, in some type, and never changes a value.
+    #[test]
+    fn every_rule_is_right_on_special_values() {
+        for text in RULES {
+            let rule = Rule::parse(text);
+            let mut n_applied = 0;
+            for dtype in DType::ALL {
+                for (constant, absolute) in [(2.0, false), (-0.25, true), (3.0, true), (1.0, false)] {
+                    let Some((before, root)) = instance(&rule, dtype, constant, absolute) else { continue };
+                    let mut after = before.clone();
+                    let Some(replacement) = rule.apply(&mut after, root) else { continue };
+                    after.replace_uses(root, replacement);
+                    n_applied += 1;
+                    for seed in 0..3 {
+                        let inputs = random_inputs(&before, Values::Special, seed);
+                        let run = |graph| interpret(graph, &inputs).unwrap().remove(0);
+                        let (old, new) = (run(&before), run(&after));
+                        if let Some(i) = first_difference(&rule, &old, &new) {
+                            let inputs: Vec<_> = inputs.iter().map(|input| input.get(i)).collect();
+                            let (old, new) = (old.get(i), new.get(i));
+                            panic!("`{text}` on {inputs:?}: {old} became {new}\n{before}{after}");
+                        }
+                    }
+                }
+            }
+            assert!(n_applied > 0, "`{text}` never applies");
+        }
+    }
+
+    #[test]
+    fn names_of_rules_are_unique() {
+        let mut names: Vec<&str> = RULES.iter().map(|text| Rule::parse(text).name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn neutral_elements_go() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3]) {
+                %one: f32[2, 3] = fill { value = 1.0 }
+                %zero: f32[2, 3] = fill { value = 0.0 }
+                %a: f32[2, 3] = mul %one, %x
+                %b: f32[2, 3] = sub %a, %zero
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[2, 3]) {
+        -     %one: f32[2, 3] = fill { value = 1.0 }
+        -     %zero: f32[2, 3] = fill { value = 0.0 }
+        -     %a: f32[2, 3] = mul %one, %x
+        -     %b: f32[2, 3] = sub %a, %zero
+        -     return %b
+        +     return %x
+          }
+        ");
+    }
+
+    #[test]
+    fn zero_times_a_float_stays() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3], %n: i32[3]) {
+                %zero: f32[3] = fill { value = 0.0 }
+                %none: i32[3] = fill { value = 0 }
+                %a: f32[3] = mul %x, %zero
+                %b: f32[3] = add %x, %zero
+                %c: i32[3] = mul %n, %none
+                return %a, %b, %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[3], %n: i32[3]) {
+              %zero: f32[3] = fill { value = 0.0 }
+        -     %none: i32[3] = fill { value = 0 }
+              %a: f32[3] = mul %x, %zero
+              %b: f32[3] = add %x, %zero
+        -     %c: i32[3] = mul %n, %none
+        +     %c: i32[3] = fill { value = 0 }
+              return %a, %b, %c
+          }
+        ");
+    }
+
+    #[test]
+    fn division_by_a_power_of_two_is_a_product() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3]) {
+                %k: f32[3] = fill { value = 4.0 }
+                %l: f32[3] = fill { value = 3.0 }
+                %a: f32[3] = div %x, %k
+                %b: f32[3] = div %x, %l
+                return %a, %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[3]) {
+              %k: f32[3] = fill { value = 4.0 }
+              %l: f32[3] = fill { value = 3.0 }
+        -     %a: f32[3] = div %x, %k
+              %b: f32[3] = div %x, %l
+        +     %reciprocal: f32[3] = reciprocal %k
+        +     %a: f32[3] = mul %x, %reciprocal
+              return %a, %b
+          }
+        ");
+    }
+
+    #[test]
+    fn a_square_root_by_power_keeps_minus_infinity() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3]) {
+                %half: f32[3] = fill { value = 0.5 }
+                %a: f32[3] = pow %x, %half
+                %b: f32[3] = mul %x, %x
+                %c: f32[3] = pow %b, %half
+                return %a, %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[3]) {
+        -     %half: f32[3] = fill { value = 0.5 }
+        -     %a: f32[3] = pow %x, %half
+              %b: f32[3] = mul %x, %x
+        -     %c: f32[3] = pow %b, %half
+        +     %fill: f32[3] = fill { value = -inf }
+        +     %eq: bool[3] = eq %x, %fill
+        +     %fill.2: f32[3] = fill { value = 0.0 }
+        +     %add: f32[3] = add %x, %fill.2
+        +     %sqrt: f32[3] = sqrt %add
+        +     %fill.3: f32[3] = fill { value = inf }
+        +     %a: f32[3] = select %eq, %fill.3, %sqrt
+        +     %c: f32[3] = sqrt %b
+              return %a, %c
+          }
+        ");
+    }
+
+    #[test]
+    fn accumulated_selections_become_one() {
+        assert_snapshot!(changes(
+            "
+            graph f(%c: bool[3], %x: f32[3], %y: f32[3]) {
+                %zero: f32[3] = fill { value = 0.0 }
+                %a: f32[3] = select %c, %x, %zero
+                %b: f32[3] = select %c, %y, %zero
+                %d: f32[3] = add %a, %b
+                return %d
+            }
+        "
+        ), @"
+          graph f(%c: bool[3], %x: f32[3], %y: f32[3]) {
+              %zero: f32[3] = fill { value = 0.0 }
+        -     %a: f32[3] = select %c, %x, %zero
+        -     %b: f32[3] = select %c, %y, %zero
+        -     %d: f32[3] = add %a, %b
+        +     %add: f32[3] = add %x, %y
+        +     %d: f32[3] = select %c, %add, %zero
+              return %d
+          }
+        ");
+    }
+
+    #[test]
+    fn a_rectifier_is_told_by_its_result() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3], %dy: f32[3]) {
+                %zero: f32[3] = fill { value = 0.0 }
+                %y: f32[3] = max %x, %zero
+                %c: bool[3] = gt %x, %zero
+                %dx: f32[3] = select %c, %dy, %zero
+                return %y, %dx
+            }
+        "
+        ), @"
+          graph f(%x: f32[3], %dy: f32[3]) {
+              %zero: f32[3] = fill { value = 0.0 }
+              %y: f32[3] = max %x, %zero
+        -     %c: bool[3] = gt %x, %zero
+        +     %c: bool[3] = gt %y, %zero
+              %dx: f32[3] = select %c, %dy, %zero
+              return %y, %dx
+          }
+        ");
+    }
+
+    #[test]
+    fn exact_casts_meet() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3], %n: i32[3]) {
+                %a: f64[3] = cast %x
+                %b: f32[3] = cast %a
+                %c: f64[3] = cast %n
+                %d: f32[3] = cast %c
+                return %b, %d
+            }
+        "
+        ), @"
+          graph f(%x: f32[3], %n: i32[3]) {
+        -     %a: f64[3] = cast %x
+        -     %b: f32[3] = cast %a
+        -     %c: f64[3] = cast %n
+        -     %d: f32[3] = cast %c
+        -     return %b, %d
+        +     %d: f32[3] = cast %n
+        +     return %x, %d
+          }
+        ");
+    }
+
+    #[test]
+    fn rounding_casts_stay() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f64[3], %n: i32[3]) {
+                %a: f32[3] = cast %x
+                %b: f64[3] = cast %a
+                %c: f64[3] = cast %n
+                %d: u8[3] = cast %c
+                return %b, %d
+            }
+        "
+        ), @"unchanged");
+    }
 }

@@ -231,6 +231,8 @@ fn permute_of_dot(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     if !exchanged && !free_order.is_sorted() {
         return None;
     }
+    // Without free axes on one side both hold.
+    let exchanged = exchanged && !free_order.is_sorted();
     let batch = batch_order.iter().map(|&axis| dot.batch[axis]).collect();
     let dot = Dot { batch, contract: dot.contract };
     if !exchanged {
@@ -242,4 +244,223 @@ fn permute_of_dot(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
         contract: dot.contract.iter().map(swap).collect(),
     };
     Some(graph.emit(Op::Dot(dot), &[rhs, lhs]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Simplify;
+    use crate::testing::check;
+    use insta::assert_snapshot;
+
+    fn changes(text: &str) -> String {
+        check(&Simplify, text)
+    }
+
+    #[test]
+    fn dot_takes_its_axes_in_any_order() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3, 2], %y: f32[3, 4]) {
+                %a: f32[2, 3] = permute %x { permutation = [1, 0] }
+                %b: f32[2, 4] = dot %a, %y { contract = [1:0] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[3, 2], %y: f32[3, 4]) {
+        -     %a: f32[2, 3] = permute %x { permutation = [1, 0] }
+        -     %b: f32[2, 4] = dot %a, %y { contract = [1:0] }
+        +     %b: f32[2, 4] = dot %x, %y { contract = [0:0] }
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn free_axes_in_another_order_stay() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3, 4], %y: f32[4]) {
+                %a: f32[3, 2, 4] = permute %x { permutation = [1, 0, 2] }
+                %b: f32[3, 2] = dot %a, %y { contract = [2:0] }
+                return %b
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn both_operands_of_a_batched_dot() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[5, 8, 2, 3], %y: f32[5, 8, 2, 3]) {
+                %a: f32[5, 2, 8, 3] = permute %x { permutation = [0, 2, 1, 3] }
+                %b: f32[5, 2, 3, 8] = permute %y { permutation = [0, 2, 3, 1] }
+                %c: f32[5, 2, 8, 8] = dot %a, %b { batch = [0:0, 1:1], contract = [3:2] }
+                return %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[5, 8, 2, 3], %y: f32[5, 8, 2, 3]) {
+        -     %a: f32[5, 2, 8, 3] = permute %x { permutation = [0, 2, 1, 3] }
+        -     %b: f32[5, 2, 3, 8] = permute %y { permutation = [0, 2, 3, 1] }
+        -     %c: f32[5, 2, 8, 8] = dot %a, %b { batch = [0:0, 1:1], contract = [3:2] }
+        +     %c: f32[5, 2, 8, 8] = dot %x, %y { batch = [0:0, 2:2], contract = [3:3] }
+              return %c
+          }
+        ");
+    }
+
+    #[test]
+    fn exchanged_operands_for_an_exchanged_result() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[5, 2, 3], %y: f32[5, 3, 4]) {
+                %a: f32[5, 2, 4] = dot %x, %y { batch = [0:0], contract = [2:1] }
+                %b: f32[5, 4, 2] = permute %a { permutation = [0, 2, 1] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[5, 2, 3], %y: f32[5, 3, 4]) {
+        -     %a: f32[5, 2, 4] = dot %x, %y { batch = [0:0], contract = [2:1] }
+        -     %b: f32[5, 4, 2] = permute %a { permutation = [0, 2, 1] }
+        +     %b: f32[5, 4, 2] = dot %y, %x { batch = [0:0], contract = [1:2] }
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn batch_axes_in_another_order() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[5, 6, 3], %y: f32[5, 6, 3]) {
+                %a: f32[5, 6] = dot %x, %y { batch = [0:0, 1:1], contract = [2:2] }
+                %b: f32[6, 5] = permute %a { permutation = [1, 0] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[5, 6, 3], %y: f32[5, 6, 3]) {
+        -     %a: f32[5, 6] = dot %x, %y { batch = [0:0, 1:1], contract = [2:2] }
+        -     %b: f32[6, 5] = permute %a { permutation = [1, 0] }
+        +     %b: f32[6, 5] = dot %x, %y { batch = [1:1, 0:0], contract = [2:2] }
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn a_product_used_twice_is_computed_once() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3], %y: f32[3, 4]) {
+                %a: f32[2, 4] = dot %x, %y { contract = [1:0] }
+                %b: f32[4, 2] = permute %a { permutation = [1, 0] }
+                return %a, %b
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn added_axes_of_extent_1_go_to_the_result() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3], %y: f32[3, 4]) {
+                %a: f32[1, 3] = reshape %x
+                %b: f32[1, 4] = dot %a, %y { contract = [1:0] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[3], %y: f32[3, 4]) {
+        -     %a: f32[1, 3] = reshape %x
+        -     %b: f32[1, 4] = dot %a, %y { contract = [1:0] }
+        +     %dot: f32[4] = dot %x, %y { contract = [0:0] }
+        +     %b: f32[1, 4] = reshape %dot
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn added_batch_axes_of_extent_1_go_on_both_sides() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3], %y: f32[1, 3, 4]) {
+                %a: f32[1, 2, 3] = reshape %x
+                %b: f32[1, 2, 4] = dot %a, %y { batch = [0:0], contract = [2:1] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[2, 3], %y: f32[1, 3, 4]) {
+        -     %a: f32[1, 2, 3] = reshape %x
+        -     %b: f32[1, 2, 4] = dot %a, %y { batch = [0:0], contract = [2:1] }
+        +     %reshape: f32[3, 4] = reshape %y
+        +     %dot: f32[2, 4] = dot %x, %reshape { contract = [1:0] }
+        +     %b: f32[1, 2, 4] = reshape %dot
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn a_repeated_batch_is_none() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[5, 2, 3], %y: f32[3, 4]) {
+                %a: f32[5, 3, 4] = broadcast %y { axes = [1, 2] }
+                %b: f32[5, 2, 4] = dot %x, %a { batch = [0:0], contract = [2:1] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[5, 2, 3], %y: f32[3, 4]) {
+        -     %a: f32[5, 3, 4] = broadcast %y { axes = [1, 2] }
+        -     %b: f32[5, 2, 4] = dot %x, %a { batch = [0:0], contract = [2:1] }
+        +     %b: f32[5, 2, 4] = dot %x, %y { contract = [2:0] }
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn a_repeated_batch_whose_axis_would_move_stays() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3], %y: f32[5, 3, 4]) {
+                %a: f32[5, 2, 3] = broadcast %x { axes = [1, 2] }
+                %b: f32[5, 2, 4] = dot %a, %y { batch = [0:0], contract = [2:1] }
+                return %b
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn an_outer_product_is_elementwise() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3, 5], %y: f32[5, 1, 4]) {
+                %a: f32[3, 5, 1] = reshape %x
+                %b: f32[5, 3, 4] = dot %a, %y { batch = [1:0], contract = [2:1] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[3, 5], %y: f32[5, 1, 4]) {
+        -     %a: f32[3, 5, 1] = reshape %x
+        -     %b: f32[5, 3, 4] = dot %a, %y { batch = [1:0], contract = [2:1] }
+        +     %reshape: f32[5, 4] = reshape %y
+        +     %permute: f32[5, 3] = permute %x { permutation = [1, 0] }
+        +     %broadcast: f32[5, 3, 4] = broadcast %permute { axes = [0, 1] }
+        +     %broadcast.2: f32[5, 3, 4] = broadcast %reshape { axes = [0, 2] }
+        +     %b: f32[5, 3, 4] = mul %broadcast, %broadcast.2
+              return %b
+          }
+        ");
+    }
 }

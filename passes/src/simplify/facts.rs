@@ -11,6 +11,7 @@ pub type Predicate = fn(&Graph, NodeId) -> bool;
 pub const PREDICATES: &[(&str, Predicate)] = &[
     ("integer", |graph, id| graph.node(id).ty().dtype.is_int()),
     ("exact", |graph, id| !graph.node(id).ty().dtype.is_float()),
+    ("signed", |graph, id| graph.node(id).ty().dtype.is_number() && graph.node(id).ty().dtype != DType::U8),
     ("float", |graph, id| graph.node(id).ty().dtype.is_float()),
     ("boolean", |graph, id| graph.node(id).ty().dtype == DType::Bool),
     ("once", |graph, id| graph.n_uses(id) == 1),
@@ -55,7 +56,24 @@ fn never_negative(graph: &Graph, id: NodeId, depth: usize) -> bool {
         Op::Reshape(_) | Op::Permute(_) | Op::Broadcast { .. } | Op::Slice(_) | Op::Reverse(_) => {
             holds(operands[0])
         }
-        _ => false,
+        Op::Input(_)
+        | Op::Dense(_)
+        | Op::Iota { .. }
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Logical(_)
+        | Op::Reduce(..)
+        | Op::ArgReduce(..)
+        | Op::Cumulative(_)
+        | Op::Pad(_)
+        | Op::Concatenate(_)
+        | Op::Dot(_)
+        | Op::Conv(_)
+        | Op::Window(..)
+        | Op::Gather(_)
+        | Op::ScatterAdd { .. }
+        | Op::RandomBits(_) => false,
     }
 }
 
@@ -77,6 +95,23 @@ fn never_minus_zero(graph: &Graph, id: NodeId, depth: usize) -> bool {
         Op::Reshape(_) | Op::Permute(_) | Op::Broadcast { .. } | Op::Slice(_) | Op::Reverse(_) => {
             holds(operands[0])
         }
-        _ => false,
+        Op::Input(_)
+        | Op::Dense(_)
+        | Op::Iota { .. }
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Logical(_)
+        | Op::Reduce(..)
+        | Op::ArgReduce(..)
+        | Op::Cumulative(_)
+        | Op::Pad(_)
+        | Op::Concatenate(_)
+        | Op::Dot(_)
+        | Op::Conv(_)
+        | Op::Window(..)
+        | Op::Gather(_)
+        | Op::ScatterAdd { .. }
+        | Op::RandomBits(_) => false,
     }
 }

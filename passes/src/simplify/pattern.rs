@@ -40,7 +40,7 @@ pub enum Term {
     /// An elementwise op.
     Apply {
         /// The op.
-        op: Op,
+        op: Box<Op>,
         /// Its operands.
         operands: Vec<Term>,
         /// What conditions call it.
@@ -128,7 +128,7 @@ impl Term {
                 if let Some(letter) = letter {
                     *bindings.slot(*letter) = Some(id);
                 }
-                graph.op(id) == op
+                graph.op(id) == op.as_ref()
                     && operands
                         .iter()
                         .enumerate()
@@ -145,7 +145,7 @@ impl Term {
             Term::Apply { op, operands, .. } => {
                 // A number beside a value has the type of that value: in `eq(x, 0)` not that of the result.
                 // (The condition of a `select` is never a number.)
-                let start = if *op == Op::Select { 1 } else { 0 };
+                let start = if **op == Op::Select { 1 } else { 0 };
                 let mut ids: Vec<Option<NodeId>> = operands
                     .iter()
                     .map(|operand| match operand {
@@ -158,7 +158,7 @@ impl Term {
                     id.get_or_insert_with(|| operand.build(graph, like, bindings));
                 }
                 let ids: Vec<NodeId> = ids.into_iter().flatten().collect();
-                graph.emit(op.clone(), &ids)
+                graph.emit(Op::clone(op), &ids)
             }
         }
     }
@@ -238,7 +238,7 @@ impl<'a> Parser<'a> {
         }
         if let Some(rest) = rest.strip_prefix('(') {
             self.rest = rest;
-            return Term::Apply { op: op_named(word), operands: self.operands(), letter: None };
+            return Term::Apply { op: Box::new(op_named(word)), operands: self.operands(), letter: None };
         }
         self.rest = rest;
         match only_letter(word) {

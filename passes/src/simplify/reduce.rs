@@ -164,3 +164,214 @@ fn cumulative_unit(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     let x = operand(graph, id);
     (shape(graph, x)[cumulative.axis] == 1).then_some(x)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Simplify;
+    use crate::testing::check;
+    use insta::assert_snapshot;
+
+    fn changes(text: &str) -> String {
+        check(&Simplify, text)
+    }
+
+    #[test]
+    fn reducing_axes_of_extent_1_is_a_reshape() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 1, 3, 1]) {
+                %a: f32[2, 3] = reduce_max %x { axes = [1, 3] }
+                return %a
+            }
+        "
+        ), @"
+          graph f(%x: f32[2, 1, 3, 1]) {
+        -     %a: f32[2, 3] = reduce_max %x { axes = [1, 3] }
+        +     %a: f32[2, 3] = reshape %x
+              return %a
+          }
+        ");
+    }
+
+    #[test]
+    fn reductions_meet() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3, 4]) {
+                %a: f32[2, 4] = reduce_sum %x { axes = [1] }
+                %b: f32[4] = reduce_sum %a { axes = [0] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[2, 3, 4]) {
+        -     %a: f32[2, 4] = reduce_sum %x { axes = [1] }
+        -     %b: f32[4] = reduce_sum %a { axes = [0] }
+        +     %b: f32[4] = reduce_sum %x { axes = [0, 1] }
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn reductions_of_two_kinds_or_uses_stay() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3, 4]) {
+                %a: f32[2, 4] = reduce_sum %x { axes = [1] }
+                %b: f32[4] = reduce_max %a { axes = [0] }
+                %c: f32[2] = reduce_sum %a { axes = [1] }
+                return %b, %c
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn sum_of_repetition_is_a_product() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3, 2]) {
+                %a: f32[3, 4, 2] = broadcast %x { axes = [0, 2] }
+                %b: f32[3] = reduce_sum %a { axes = [1, 2] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[3, 2]) {
+        -     %a: f32[3, 4, 2] = broadcast %x { axes = [0, 2] }
+        -     %b: f32[3] = reduce_sum %a { axes = [1, 2] }
+        +     %reduce_sum: f32[3] = reduce_sum %x { axes = [1] }
+        +     %fill: f32[3] = fill { value = 4.0 }
+        +     %b: f32[3] = mul %reduce_sum, %fill
+              return %b
+          }
+        ");
+    }
+
+    #[test]
+    fn maximum_of_repetition_is_that_of_one() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3]) {
+                %a: f32[3, 4] = broadcast %x { axes = [0] }
+                %b: f32[3] = reduce_max %a { axes = [1] }
+                return %b
+            }
+        "
+        ), @"
+          graph f(%x: f32[3]) {
+        -     %a: f32[3, 4] = broadcast %x { axes = [0] }
+        -     %b: f32[3] = reduce_max %a { axes = [1] }
+        -     return %b
+        +     return %x
+          }
+        ");
+    }
+
+    #[test]
+    fn reduction_goes_above_a_repetition() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3]) {
+                %a: f32[3, 4] = broadcast %x { axes = [0] }
+                %b: f32[4] = reduce_prod %a { axes = [0] }
+                %c: f32[3] = reduce_prod %a { axes = [1] }
+                return %b, %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[3]) {
+              %a: f32[3, 4] = broadcast %x { axes = [0] }
+        -     %b: f32[4] = reduce_prod %a { axes = [0] }
+              %c: f32[3] = reduce_prod %a { axes = [1] }
+        +     %reduce_prod: f32[] = reduce_prod %x { axes = [0] }
+        +     %b: f32[4] = broadcast %reduce_prod { axes = [] }
+              return %b, %c
+          }
+        ");
+    }
+
+    #[test]
+    fn reduction_goes_above_a_permutation() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3, 4]) {
+                %a: f32[4, 3, 2] = permute %x { permutation = [2, 1, 0] }
+                %b: f32[4, 2] = reduce_sum %a { axes = [1] }
+                %c: f32[] = reduce_sum %a { axes = [0, 1, 2] }
+                return %b, %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[2, 3, 4]) {
+        -     %a: f32[4, 3, 2] = permute %x { permutation = [2, 1, 0] }
+        -     %b: f32[4, 2] = reduce_sum %a { axes = [1] }
+        -     %c: f32[] = reduce_sum %a { axes = [0, 1, 2] }
+        +     %reduce_sum: f32[2, 4] = reduce_sum %x { axes = [1] }
+        +     %b: f32[4, 2] = permute %reduce_sum { permutation = [1, 0] }
+        +     %c: f32[] = reduce_sum %x { axes = [0, 1, 2] }
+              return %b, %c
+          }
+        ");
+    }
+
+    #[test]
+    fn reduction_of_whole_groups_goes_above_a_reshape() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[6, 4, 5]) {
+                %a: f32[2, 3, 20] = reshape %x
+                %b: f32[2, 3] = reduce_sum %a { axes = [2] }
+                %c: f32[2, 20] = reduce_sum %a { axes = [1] }
+                return %b, %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[6, 4, 5]) {
+              %a: f32[2, 3, 20] = reshape %x
+        -     %b: f32[2, 3] = reduce_sum %a { axes = [2] }
+              %c: f32[2, 20] = reduce_sum %a { axes = [1] }
+        +     %reduce_sum: f32[6] = reduce_sum %x { axes = [1, 2] }
+        +     %b: f32[2, 3] = reshape %reduce_sum
+              return %b, %c
+          }
+        ");
+    }
+
+    #[test]
+    fn search_along_one_element_finds_it() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3, 1]) {
+                %a: i64[3] = argmax %x { axis = 1 }
+                return %a
+            }
+        "
+        ), @"
+          graph f(%x: f32[3, 1]) {
+        -     %a: i64[3] = argmax %x { axis = 1 }
+        +     %a: i64[3] = fill { value = 0 }
+              return %a
+          }
+        ");
+    }
+
+    #[test]
+    fn sum_along_one_element_is_that() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3, 1]) {
+                %a: f32[3, 1] = cumulative_sum %x { axis = 1 }
+                return %a
+            }
+        "
+        ), @"
+          graph f(%x: f32[3, 1]) {
+        -     %a: f32[3, 1] = cumulative_sum %x { axis = 1 }
+        -     return %a
+        +     return %x
+          }
+        ");
+    }
+}

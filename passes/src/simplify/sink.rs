@@ -73,10 +73,10 @@ fn sink_broadcast(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
 fn sink_reshape(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     let first = graph.operands(id).iter().copied().find(|&o| matches!(graph.op(o), Op::Reshape(_)))?;
     let before = shape(graph, graph.operands(first)[0]).clone();
-    let alike = |o| match graph.op(o) {
-        Op::Reshape(_) => *shape(graph, graph.operands(o)[0]) == before,
-        Op::Broadcast { .. } => axes_after_reshape(graph, o, &before).is_some(),
-        _ => false,
+    let alike = |o| {
+        let is_reshape = matches!(graph.op(o), Op::Reshape(_));
+        let from_before = is_reshape && *shape(graph, graph.operands(o)[0]) == before;
+        from_before || axes_after_reshape(graph, o, &before).is_some()
     };
     all_operands(graph, id, alike).then_some(())?;
     let to = shape(graph, id).clone();
@@ -87,9 +87,9 @@ fn sink_reshape(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
 }
 
 fn sink_permute(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
-    let permutation = graph.operands(id).iter().find_map(|&o| match graph.op(o) {
-        Op::Permute(permutation) => Some(permutation.clone()),
-        _ => None,
+    let permutation = graph.operands(id).iter().find_map(|&o| {
+        let Op::Permute(permutation) = graph.op(o) else { return None };
+        Some(permutation.clone())
     })?;
     let back = inverse(&permutation);
     // A broadcast may move its repetition elsewhere, but a permutation of its operand would only be a new one.
@@ -97,10 +97,9 @@ fn sink_permute(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
         let (inner, places) = axes_after_permute(graph, o, &back)?;
         inner.is_sorted().then_some(places)
     };
-    let alike = |o| match graph.op(o) {
-        Op::Permute(other) => *other == permutation,
-        Op::Broadcast { .. } => repeats(o).is_some(),
-        _ => false,
+    let alike = |o| {
+        let permutes_alike = matches!(graph.op(o), Op::Permute(other) if *other == permutation);
+        permutes_alike || repeats(o).is_some()
     };
     all_operands(graph, id, alike).then_some(())?;
     let before: Shape = back.iter().map(|&axis| shape(graph, id)[axis]).collect();
@@ -112,4 +111,150 @@ fn sink_permute(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
         }
     });
     Some(graph.permute(result, &permutation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Simplify;
+    use crate::testing::check;
+    use insta::assert_snapshot;
+
+    fn changes(text: &str) -> String {
+        check(&Simplify, text)
+    }
+
+    #[test]
+    fn repetition_comes_after_the_op() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3], %y: f32[3]) {
+                %a: f32[3, 4] = broadcast %x { axes = [0] }
+                %b: f32[3, 4] = broadcast %y { axes = [0] }
+                %c: f32[3, 4] = add %a, %b
+                %k: f32[3, 4] = fill { value = 2.0 }
+                %d: f32[3, 4] = mul %c, %k
+                return %d
+            }
+        "
+        ), @"
+          graph f(%x: f32[3], %y: f32[3]) {
+        -     %a: f32[3, 4] = broadcast %x { axes = [0] }
+        -     %b: f32[3, 4] = broadcast %y { axes = [0] }
+        -     %c: f32[3, 4] = add %a, %b
+        -     %k: f32[3, 4] = fill { value = 2.0 }
+        -     %d: f32[3, 4] = mul %c, %k
+        +     %add: f32[3] = add %x, %y
+        +     %fill: f32[3] = fill { value = 2.0 }
+        +     %mul: f32[3] = mul %add, %fill
+        +     %d: f32[3, 4] = broadcast %mul { axes = [0] }
+              return %d
+          }
+        ");
+    }
+
+    #[test]
+    fn unlike_repetitions_stay() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[3], %y: f32[4]) {
+                %a: f32[3, 4] = broadcast %x { axes = [0] }
+                %b: f32[3, 4] = broadcast %y { axes = [1] }
+                %c: f32[3, 4] = add %a, %b
+                return %c
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn reshape_comes_after_a_chain() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3, 4]) {
+                %a: f32[2, 12] = reshape %x
+                %b: f32[2, 12] = exp %a
+                %zero: f32[2, 12] = fill { value = 0.0 }
+                %c: bool[2, 12] = gt %a, %zero
+                %d: f32[2, 12] = select %c, %b, %zero
+                return %d
+            }
+        "
+        ), @"
+          graph f(%x: f32[2, 3, 4]) {
+        -     %a: f32[2, 12] = reshape %x
+        -     %b: f32[2, 12] = exp %a
+        -     %zero: f32[2, 12] = fill { value = 0.0 }
+        -     %c: bool[2, 12] = gt %a, %zero
+        -     %d: f32[2, 12] = select %c, %b, %zero
+        +     %exp: f32[2, 3, 4] = exp %x
+        +     %fill: f32[2, 3, 4] = fill { value = 0.0 }
+        +     %gt: bool[2, 3, 4] = gt %x, %fill
+        +     %fill.2: f32[2, 3, 4] = fill { value = 0.0 }
+        +     %select: f32[2, 3, 4] = select %gt, %exp, %fill.2
+        +     %d: f32[2, 12] = reshape %select
+              return %d
+          }
+        ");
+    }
+
+    #[test]
+    fn reshape_comes_after_a_sum_with_a_repetition() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[6, 4], %y: f32[4]) {
+                %a: f32[2, 3, 4] = reshape %x
+                %b: f32[2, 3, 4] = broadcast %y { axes = [2] }
+                %c: f32[2, 3, 4] = add %a, %b
+                return %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[6, 4], %y: f32[4]) {
+        -     %a: f32[2, 3, 4] = reshape %x
+        -     %b: f32[2, 3, 4] = broadcast %y { axes = [2] }
+        -     %c: f32[2, 3, 4] = add %a, %b
+        +     %broadcast: f32[6, 4] = broadcast %y { axes = [1] }
+        +     %add: f32[6, 4] = add %x, %broadcast
+        +     %c: f32[2, 3, 4] = reshape %add
+              return %c
+          }
+        ");
+    }
+
+    #[test]
+    fn reshape_beside_a_value_of_that_shape_stays() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[6], %y: f32[2, 3]) {
+                %a: f32[2, 3] = reshape %x
+                %b: f32[2, 3] = add %a, %y
+                return %b
+            }
+        "
+        ), @"unchanged");
+    }
+
+    #[test]
+    fn permute_comes_after_the_op() {
+        assert_snapshot!(changes(
+            "
+            graph f(%x: f32[2, 3], %y: f32[2]) {
+                %a: f32[3, 2] = permute %x { permutation = [1, 0] }
+                %b: f32[3, 2] = broadcast %y { axes = [1] }
+                %c: f32[3, 2] = mul %a, %b
+                return %c
+            }
+        "
+        ), @"
+          graph f(%x: f32[2, 3], %y: f32[2]) {
+        -     %a: f32[3, 2] = permute %x { permutation = [1, 0] }
+        -     %b: f32[3, 2] = broadcast %y { axes = [1] }
+        -     %c: f32[3, 2] = mul %a, %b
+        +     %broadcast: f32[2, 3] = broadcast %y { axes = [0] }
+        +     %mul: f32[2, 3] = mul %x, %broadcast
+        +     %c: f32[3, 2] = permute %mul { permutation = [1, 0] }
+              return %c
+          }
+        ");
+    }
 }
