@@ -40,7 +40,7 @@ use crate::optim::Optimizer;
 use crate::tensor::Tensor;
 use backend::{Backend, Eager, Interpreter, reference_evaluator};
 use kiln_ir::{Graph, TensorData, TensorType};
-use plan::{Forward, Loss, Plan};
+use plan::{Forward, Loss, Plan, StateValue};
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::path::Path;
@@ -187,18 +187,26 @@ impl<'m> Trainer<'m> {
     /// Errors: a parameter has no value, or one of another type; then none is replaced.
     #[track_caller]
     pub fn set_parameters(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), Error> {
-        let location = Location::caller();
-        for (index, parameter) in self.plan.parameters.iter().enumerate() {
-            match values.get(&parameter.name) {
+        self.set_first(self.plan.parameters.len(), values, Location::caller())
+    }
+
+    /// Replaces the first `n` pieces of the state, or none.
+    fn set_first(
+        &mut self,
+        n: usize,
+        values: &BTreeMap<String, TensorData>,
+        location: &'static Location<'static>,
+    ) -> Result<(), Error> {
+        for (index, StateValue { name, ty, .. }) in self.plan.state[..n].iter().enumerate() {
+            match values.get(name) {
                 Some(value) => self.check_parameter(index, value, location)?,
                 None => {
-                    let (name, ty) = (parameter.name.clone(), self.plan.state[index].ty.clone());
-                    return Err(Error::MissingParameter { name, ty, location });
+                    return Err(Error::MissingParameter { name: name.clone(), ty: ty.clone(), location });
                 }
             }
         }
-        for (index, parameter) in self.plan.parameters.iter().enumerate() {
-            self.backend.set_state(index, values[&parameter.name].clone());
+        for (index, StateValue { name, .. }) in self.plan.state[..n].iter().enumerate() {
+            self.backend.set_state(index, values[name].clone());
         }
         Ok(())
     }
@@ -228,20 +236,47 @@ impl<'m> Trainer<'m> {
     ///
     /// The file is replaced at once, or not at all. Errors: it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let parameters = self.parameters();
-        let named = parameters.iter().map(|(name, value)| (name.as_str(), value));
-        checkpoint::save(path, named, &BTreeMap::new()).map_err(|error| Error::File(Box::new(error)))
+        self.save_first(self.plan.parameters.len(), path.as_ref())
     }
 
-    /// Reads the parameters from a file in the safetensors format.
+    /// Reads the parameters from a file in the safetensors format, one of PyTorch's as well.
     ///
     /// Errors: it cannot be read; a parameter is missing or has another type. Then none is replaced.
     #[track_caller]
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        match checkpoint::load(path) {
-            Ok(file) => self.set_parameters(&file.tensors),
-            Err(error) => Err(Error::File(Box::new(error))),
-        }
+        self.load_first(self.plan.parameters.len(), path.as_ref(), Location::caller())
+    }
+
+    /// Writes the whole state of the training: parameters, what the optimizer keeps, learning rate, number of steps,
+    /// random state. A trainer that reads it goes on as if it had never stopped.
+    ///
+    /// Errors: as [`save`](Trainer::save).
+    pub fn save_state(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.save_first(self.plan.state.len(), path.as_ref())
+    }
+
+    /// Reads the whole state of a training. Errors: as [`load`](Trainer::load).
+    #[track_caller]
+    pub fn load_state(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.load_first(self.plan.state.len(), path.as_ref(), Location::caller())
+    }
+
+    /// Writes the first `n` pieces of the state.
+    fn save_first(&self, n: usize, path: &Path) -> Result<(), Error> {
+        let values: Vec<TensorData> = (0..n).map(|index| self.backend.state(index)).collect();
+        let named = self.plan.state.iter().zip(&values).map(|(of, value)| (of.name.as_str(), value));
+        checkpoint::save(path, named, &BTreeMap::new()).map_err(|error| Error::File(Box::new(error)))
+    }
+
+    /// Reads the first `n` pieces of the state.
+    fn load_first(
+        &mut self,
+        n: usize,
+        path: &Path,
+        location: &'static Location<'static>,
+    ) -> Result<(), Error> {
+        let file = checkpoint::load(path).map_err(|error| Error::File(Box::new(error)))?;
+        self.set_first(n, &file.tensors, location)
     }
 
     /// The learning rate.

@@ -41,7 +41,8 @@ impl Tensor {
         }
         let contracted = if rhs.rank() == 1 { 0 } else { rhs.rank() - 2 };
         if lhs.shape()[lhs.rank() - 1] != rhs.shape()[contracted] {
-            return Err(lhs.refuse_extents("matmul", lhs.rank() - 1, &rhs, contracted));
+            let axis = lhs.rank() - 1;
+            return Err(refuse_extents("matmul", ("lhs", &lhs, axis), ("rhs", &rhs, contracted)));
         }
         if rhs.rank() <= 2 {
             return Ok(lhs.dot_over(&rhs, &[], (lhs.rank() - 1, contracted)));
@@ -150,7 +151,7 @@ impl Tensor {
             }
             let (x, weight) = self.promoted(weight);
             if x.shape()[x.rank() - 1] != weight.shape()[1] {
-                return x.refuse_extents("linear", x.rank() - 1, &weight, 1);
+                return refuse_extents("linear", ("input", &x, x.rank() - 1), ("weight", &weight, 1));
             }
             let product = x.dot_over(&weight, &[], (x.rank() - 1, 1));
             match bias {
@@ -171,14 +172,32 @@ impl Tensor {
     }
 
     #[track_caller]
-    pub(crate) fn refuse_pair(&self, rhs: &Tensor, op: &'static str, problem: &str) -> Tensor {
-        let problem = TypeError::Attribute { op, operand: self.ty().clone(), problem: problem.to_string() };
-        self.tracer().refuse(problem.into(), &[("lhs", self), ("rhs", rhs)])
+    fn refuse_pair(&self, rhs: &Tensor, op: &'static str, problem: &str) -> Tensor {
+        self.refuse_with(("lhs", self), ("rhs", rhs), op, problem)
     }
 
-    fn refuse_extents(&self, op: &'static str, lhs_axis: usize, rhs: &Tensor, rhs_axis: usize) -> Tensor {
-        let (lhs_ty, rhs_ty) = (self.ty().clone(), rhs.ty().clone());
-        let problem = TypeError::ExtentMismatch { op, lhs: lhs_ty, lhs_axis, rhs: rhs_ty, rhs_axis };
-        self.tracer().refuse(problem.into(), &[("lhs", self), ("rhs", rhs)])
+    /// A poisoned tensor in place of an op that refuses two operands for a reason of its own.
+    #[track_caller]
+    pub(crate) fn refuse_with(
+        &self,
+        lhs: (&'static str, &Tensor),
+        rhs: (&'static str, &Tensor),
+        op: &'static str,
+        problem: &str,
+    ) -> Tensor {
+        let problem = TypeError::Attribute { op, operand: self.ty().clone(), problem: problem.to_string() };
+        self.tracer().refuse(problem.into(), &[lhs, rhs])
     }
+}
+
+/// A poisoned tensor in place of an op whose operands (each with its role and an axis) differ in extent.
+#[track_caller]
+fn refuse_extents(
+    op: &'static str,
+    (lhs_role, lhs, lhs_axis): (&'static str, &Tensor, usize),
+    (rhs_role, rhs, rhs_axis): (&'static str, &Tensor, usize),
+) -> Tensor {
+    let (lhs_ty, rhs_ty) = (lhs.ty().clone(), rhs.ty().clone());
+    let problem = TypeError::ExtentMismatch { op, lhs: lhs_ty, lhs_axis, rhs: rhs_ty, rhs_axis };
+    lhs.tracer().refuse(problem.into(), &[(lhs_role, lhs), (rhs_role, rhs)])
 }

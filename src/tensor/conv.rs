@@ -155,7 +155,7 @@ impl Tensor {
         };
         if self.rank() != n + 2 || weight.rank() != n + 2 {
             let problem = format!("input and weight need {} axes, for {n} spatial axes", n + 2);
-            return self.refuse_pair(weight, op, &problem);
+            return self.refuse_with(("input", self), ("weight", weight), op, &problem);
         }
         let conv = Conv {
             strides: geometry.stride,
@@ -182,12 +182,12 @@ impl Tensor {
         };
         if self.rank() != n + 2 || weight.rank() != n + 2 {
             let problem = format!("input and weight need {} axes, for {n} spatial axes", n + 2);
-            return self.refuse_pair(weight, op, &problem);
+            return self.refuse_with(("input", self), ("weight", weight), op, &problem);
         }
         if geometry.groups == 0 || !weight.shape()[0].is_multiple_of(geometry.groups) {
             let problem =
                 format!("{} groups must divide {} input channels", geometry.groups, weight.shape()[0]);
-            return self.refuse_pair(weight, op, &problem);
+            return self.refuse_with(("input", self), ("weight", weight), op, &problem);
         }
         // The transpose of a strided convolution spreads the input by the stride and convolves it with the kernel
         // turned around. Source: Dumoulin and Visin, *A guide to convolution arithmetic for deep learning*, 2016.

@@ -91,6 +91,28 @@ impl Model for Xor {
     }
 }
 
+struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+}
+kiln::parameters!(Mlp { fc1, fc2, fc3 });
+
+impl Model for Mlp {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let hidden = self.fc1.forward(x).relu();
+        self.fc3.forward(&self.fc2.forward(&hidden).relu())
+    }
+}
+
+#[test]
+fn mlp_trains_as_recorded() {
+    let Some(directory) = shared("traces/mlp") else { return };
+    let model = Mlp { fc1: Linear::new(784, 512), fc2: Linear::new(512, 256), fc3: Linear::new(256, 10) };
+    let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3));
+    Trace::read(&directory).check(trainer.compile(f32(&[128, 784]), i64(&[128])).unwrap());
+}
+
 fn check_xor(eager: bool) {
     let Some(directory) = shared("traces/xor") else { return };
     let model = Xor { fc1: Linear::new(2, 8), fc2: Linear::new(8, 1) };

@@ -117,6 +117,23 @@ fn saved_parameters_are_loaded() {
 }
 
 #[test]
+fn a_resumed_training_goes_on_as_if_it_had_never_stopped() {
+    let model = net(0.5);
+    let mut first = trainer(&model, false);
+    let (x, label) = batch(0);
+    first.step(&x, &label).unwrap();
+    first.set_learning_rate(0.01);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.safetensors");
+    first.save_state(&path).unwrap();
+    let mut second = trainer(&model, false);
+    second.load_state(&path).unwrap();
+    assert_eq!((second.n_steps(), second.learning_rate()), (1, 0.01));
+    assert_eq!(first.step(&x, &label).unwrap(), second.step(&x, &label).unwrap());
+    assert_eq!(first.parameters(), second.parameters());
+}
+
+#[test]
 fn the_training_graph_takes_the_state_first() {
     struct Tiny {
         fc: Linear,
