@@ -27,7 +27,7 @@ fn main() {
         measure(philox.symbol, &filter, || {
             // SAFETY: there are `BLOCK` words, two and four; the instruction set is available.
             unsafe {
-                (philox.function)(words.as_mut_ptr(), BLOCK, [1, 2].as_ptr(), [3, 4, 5, 6].as_ptr(), 1)
+                (philox.function)(words.as_mut_ptr(), BLOCK, [1, 2].as_ptr(), [3, 4, 5, 6].as_ptr(), 0)
             };
             black_box(&mut words);
         });

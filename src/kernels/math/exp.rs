@@ -25,7 +25,7 @@ pub(super) trait Exponential: Float {
 }
 
 impl Exponential for f32 {
-    const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+    const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
     const LOW: f32 = -104.0;
     const HIGH: f32 = 89.6;
     const LOW_EXPM1: f32 = -18.0;
@@ -33,12 +33,12 @@ impl Exponential for f32 {
     const TINY: f32 = 5.960_464_5e-8;
     // S. L. Moshier, Cephes, `single/expf.c`.
     const POLYNOMIAL: &'static [f32] =
-        &[5.000_000_1e-1, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_2e-4];
+        &[0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4];
 }
 
 impl Exponential for f64 {
     // fdlibm, `e_exp.c`.
-    const LN_2: [f64; 2] = [6.931_471_803_691_238_2e-1, 1.908_214_929_270_587_7e-10];
+    const LN_2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
     const LOW: f64 = -746.0;
     const HIGH: f64 = 710.6;
     const LOW_EXPM1: f64 = -38.0;

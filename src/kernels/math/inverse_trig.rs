@@ -1,11 +1,13 @@
 //! `asin`, `acos`, `atan` and `atan2`. In f64 each lane goes through `libm`.
 
+use std::f32::consts;
+
 use super::trig::routine;
 use super::vector::{Binary, F32, F64, Unary};
 
 /// pi/2 and pi, each with what the first float leaves.
-const PI_2: [f32; 2] = [1.570_796_4, -4.371_139e-8];
-const PI: [f32; 2] = [3.141_592_7, -8.742_278e-8];
+const PI_2: [f32; 2] = [consts::FRAC_PI_2, -4.371_139e-8];
+const PI: [f32; 2] = [consts::PI, -8.742_278e-8];
 
 /// `asin s` for `s` in `[-1/2, 1/2]`, from `s` and `z = s^2`. S. L. Moshier, Cephes, `single/asinf.c`.
 #[inline(always)]
@@ -67,7 +69,7 @@ fn atan_unit<V: F32>(t: V) -> V {
         1.063_479_3e-1,
         -7.489_009e-2,
         4.250_499e-2,
-        -1.595_692_9e-2,
+        -1.595_690_3e-2,
         2.823_639e-3,
     ]);
     p.mul(z).mul_add(t, t)

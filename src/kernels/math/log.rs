@@ -39,15 +39,15 @@ impl Logarithm for f32 {
     fn log<V: VectorExt<Scalar = f32>>(f: V, e: V) -> V {
         let z = f.mul(f);
         let p = f.polynomial(&[
-            3.333_333_1e-1,
+            3.333_333e-1,
             -2.499_999_4e-1,
-            2.000_071_5e-1,
+            2.000_071_4e-1,
             -1.666_805_8e-1,
             1.424_932_3e-1,
             -1.242_014_1e-1,
-            1.167_699_9e-1,
+            1.167_699_87e-1,
             -1.151_461e-1,
-            7.037_684e-2,
+            7.037_683_6e-2,
         ]);
         let y = p.mul(f).mul(z);
         let y = e.mul_add(V::splat(f32::LN_2[1]), y);

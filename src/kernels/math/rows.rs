@@ -46,25 +46,8 @@ pub(super) unsafe fn exp_sub_sum<V>(
 where
     V: Vector<Scalar: Exponential>,
 {
-    let c = V::splat(c);
-    // SAFETY: `reduce` asks for the elements of a vector inside of the row, which the caller vouches for.
-    unsafe {
-        reduce::<V>(
-            n,
-            V::constant(0.0),
-            |i| {
-                let y = exp(V::load(src.add(i)).sub(c));
-                y.store(dst.add(i));
-                y
-            },
-            |i, n| {
-                exp(V::load_first(src.add(i), n).sub(c)).store_first(dst.add(i), n);
-                // Read again, with zeros beyond the row.
-                V::load_first(dst.add(i), n)
-            },
-            V::add,
-        )
-    }
+    // SAFETY: the caller vouches for `n` elements.
+    unsafe { reduce::<V, _>(&ExpSub { dst, src, c: V::splat(c) }, n) }
 }
 
 /// The sum of a row; 0 if it is empty.
@@ -73,10 +56,8 @@ where
 /// `src` must be readable for `n` elements.
 #[inline(always)]
 pub(super) unsafe fn sum<V: Vector>(src: *const V::Scalar, n: usize) -> V::Scalar {
-    // SAFETY: `reduce` asks for the elements of a vector inside of the row, which the caller vouches for.
-    unsafe {
-        reduce::<V>(n, V::constant(0.0), |i| V::load(src.add(i)), |i, n| V::load_first(src.add(i), n), V::add)
-    }
+    // SAFETY: the caller vouches for `n` elements.
+    unsafe { reduce::<V, _>(&Sum { src }, n) }
 }
 
 /// The largest element of a row, NaN if there is one; -infinity if the row is empty.
@@ -85,66 +66,152 @@ pub(super) unsafe fn sum<V: Vector>(src: *const V::Scalar, n: usize) -> V::Scala
 /// `src` must be readable for `n` elements.
 #[inline(always)]
 pub(super) unsafe fn max<V: Vector>(src: *const V::Scalar, n: usize) -> V::Scalar {
-    let lowest = V::constant(f64::NEG_INFINITY);
-    // SAFETY: `reduce` asks for the elements of a vector inside of the row, which the caller vouches for.
-    unsafe {
-        reduce::<V>(
-            n,
-            lowest,
-            |i| V::load(src.add(i)),
-            |i, n| {
-                let mut lanes = lowest.lanes();
-                lanes[..n].copy_from_slice(&V::load_first(src.add(i), n).lanes()[..n]);
-                V::load(lanes.as_ptr())
-            },
-            larger,
-        )
+    // SAFETY: the caller vouches for `n` elements.
+    unsafe { reduce::<V, _>(&Max { src }, n) }
+}
+
+/// What is reduced and how. A trait and not closures: those may be left out of line, where the instruction set
+/// is not enabled.
+trait Reduction<V: Vector> {
+    /// The result for an empty row.
+    fn start(&self) -> V;
+    /// The elements `i .. i + LANES`.
+    ///
+    /// # Safety
+    /// They must be in the row.
+    unsafe fn whole(&self, i: usize) -> V;
+    /// The elements `i .. i + n`, `n < LANES`, and what changes nothing in the other lanes.
+    ///
+    /// # Safety
+    /// They must be in the row.
+    unsafe fn part(&self, i: usize, n: usize) -> V;
+    /// Two partial results in one.
+    fn combine(x: V, y: V) -> V;
+}
+
+struct Sum<T> {
+    src: *const T,
+}
+
+impl<V: Vector> Reduction<V> for Sum<V::Scalar> {
+    #[inline(always)]
+    fn start(&self) -> V {
+        V::constant(0.0)
+    }
+    #[inline(always)]
+    unsafe fn whole(&self, i: usize) -> V {
+        // SAFETY: passed on to the caller.
+        unsafe { V::load(self.src.add(i)) }
+    }
+    #[inline(always)]
+    unsafe fn part(&self, i: usize, n: usize) -> V {
+        // SAFETY: passed on to the caller.
+        unsafe { V::load_first(self.src.add(i), n) }
+    }
+    #[inline(always)]
+    fn combine(x: V, y: V) -> V {
+        x.add(y)
     }
 }
 
-/// The larger of two, NaN if one is.
-#[inline(always)]
-fn larger<V: Vector>(x: V, y: V) -> V {
-    V::select(V::either(x.lt(y), V::not(y.is_number())), y, x)
+struct ExpSub<V: Vector> {
+    dst: *mut V::Scalar,
+    src: *const V::Scalar,
+    c: V,
 }
 
-/// Combines the vectors at 0, LANES, ..., of which `whole(i)` is the one at `i`, and the last one, of `n` lanes,
-/// `part(i, n)`.
+impl<V: Vector<Scalar: Exponential>> Reduction<V> for ExpSub<V> {
+    #[inline(always)]
+    fn start(&self) -> V {
+        V::constant(0.0)
+    }
+    #[inline(always)]
+    unsafe fn whole(&self, i: usize) -> V {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let y = exp(V::load(self.src.add(i)).sub(self.c));
+            y.store(self.dst.add(i));
+            y
+        }
+    }
+    #[inline(always)]
+    unsafe fn part(&self, i: usize, n: usize) -> V {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            exp(V::load_first(self.src.add(i), n).sub(self.c)).store_first(self.dst.add(i), n);
+            // Read again, with zeros beyond the row.
+            V::load_first(self.dst.add(i), n)
+        }
+    }
+    #[inline(always)]
+    fn combine(x: V, y: V) -> V {
+        x.add(y)
+    }
+}
+
+struct Max<T> {
+    src: *const T,
+}
+
+impl<V: Vector> Reduction<V> for Max<V::Scalar> {
+    #[inline(always)]
+    fn start(&self) -> V {
+        V::constant(f64::NEG_INFINITY)
+    }
+    #[inline(always)]
+    unsafe fn whole(&self, i: usize) -> V {
+        // SAFETY: passed on to the caller.
+        unsafe { V::load(self.src.add(i)) }
+    }
+    #[inline(always)]
+    unsafe fn part(&self, i: usize, n: usize) -> V {
+        let mut lanes = V::constant(f64::NEG_INFINITY).lanes();
+        // SAFETY: the caller vouches for the row, and the array has `LANES` elements, more than `n`.
+        unsafe {
+            lanes.as_mut_ptr().copy_from_nonoverlapping(self.src.add(i), n);
+            V::load(lanes.as_ptr())
+        }
+    }
+    /// The larger, NaN if one of them is.
+    #[inline(always)]
+    fn combine(x: V, y: V) -> V {
+        V::select(V::either(x.lt(y), V::not(y.is_number())), y, x)
+    }
+}
+
+/// Reduces the elements `0 .. n`: each vector is asked for once, in order.
 ///
 /// # Safety
-/// None by itself: marked for the closures, which read and write at the indices given.
+/// The row of the reduction must have `n` elements.
 #[inline(always)]
-unsafe fn reduce<V: Vector>(
-    n: usize,
-    start: V,
-    whole: impl Fn(usize) -> V,
-    part: impl Fn(usize, usize) -> V,
-    combine: impl Fn(V, V) -> V,
-) -> V::Scalar {
-    let mut partial = [start; ACCUMULATORS];
+unsafe fn reduce<V: Vector, R: Reduction<V>>(reduction: &R, n: usize) -> V::Scalar {
+    let mut partial = [reduction.start(); ACCUMULATORS];
     let mut i = 0;
     while i + ACCUMULATORS * V::LANES <= n {
         for (k, partial) in partial.iter_mut().enumerate() {
-            *partial = combine(*partial, whole(i + k * V::LANES));
+            // SAFETY: `i + (k + 1) * LANES <= n`.
+            *partial = R::combine(*partial, unsafe { reduction.whole(i + k * V::LANES) });
         }
         i += ACCUMULATORS * V::LANES;
     }
     for partial in &mut partial {
         if i + V::LANES <= n {
-            *partial = combine(*partial, whole(i));
+            // SAFETY: as the condition says.
+            *partial = R::combine(*partial, unsafe { reduction.whole(i) });
             i += V::LANES;
         } else if i < n {
-            *partial = combine(*partial, part(i, n - i));
+            // SAFETY: `i + (n - i) <= n`.
+            *partial = R::combine(*partial, unsafe { reduction.part(i, n - i) });
             i = n;
         }
     }
-    let all = combine(combine(partial[0], partial[1]), combine(partial[2], partial[3]));
-    across(all, combine)
+    let [a, b, c, d] = partial;
+    across::<V, R>(R::combine(R::combine(a, b), R::combine(c, d)))
 }
 
 /// Combines the lanes of a vector: halves with each other until one is left.
 #[inline(always)]
-fn across<V: Vector>(x: V, combine: impl Fn(V, V) -> V) -> V::Scalar {
+fn across<V: Vector, R: Reduction<V>>(x: V) -> V::Scalar {
     let mut lanes = x.lanes();
     let mut n = V::LANES;
     while n > 1 {
@@ -152,7 +219,7 @@ fn across<V: Vector>(x: V, combine: impl Fn(V, V) -> V) -> V::Scalar {
         let mut upper = [V::Scalar::from_f64(0.0); MAX_LANES];
         upper[..n].copy_from_slice(&lanes[n..2 * n]);
         // SAFETY: both arrays hold `LANES` elements.
-        lanes = unsafe { combine(V::load(lanes.as_ptr()), V::load(upper.as_ptr())) }.lanes();
+        lanes = unsafe { R::combine(V::load(lanes.as_ptr()), V::load(upper.as_ptr())) }.lanes();
     }
     lanes[0]
 }

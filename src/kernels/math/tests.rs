@@ -63,7 +63,7 @@ fn samples() -> Vec<f32> {
         [0.0, f32::MIN_POSITIVE, 1e-45, 0.5, 1.0, 2.0, 88.0, 89.0, 103.5, f32::MAX, f32::INFINITY, f32::NAN];
     let edges = [
         0.346_573_6,
-        0.785_398_2,
+        std::f32::consts::FRAC_PI_4,
         475.0 / 512.0,
         9.0,
         18.0,
@@ -192,10 +192,12 @@ fn pairs() -> (Vec<f32>, Vec<f32>) {
     x.into_iter().zip(y).chain(moderate).chain(cross).unzip()
 }
 
+type Function2 = fn(f64, f64) -> f64;
+
 #[test]
 fn binary_errors_are_within_their_bounds() {
     let (x, y) = pairs();
-    let references: [(MathOp2, f64, fn(f64, f64) -> f64); 3] = [
+    let references: [(MathOp2, f64, Function2); 3] = [
         (MathOp2::Pow, 1.0, f64::powf),
         (MathOp2::Atan2, 3.0, f64::atan2),
         (MathOp2::Rem, 0.0, |x, y| x % y),

@@ -5,6 +5,8 @@
 //! subtraction exact, and the others round once (Cody and Waite, chapter 8). Beyond [`LIMIT`], and in f64,
 //! each lane goes through `libm`, whose reduction is right for every float.
 
+use std::f32::consts;
+
 use super::vector::{F32, F64, Unary};
 
 /// The largest `|x|` that the reduction is for. A `k` of 17 bits times the second part of pi/2 still leaves
@@ -12,7 +14,7 @@ use super::vector::{F32, F64, Unary};
 const LIMIT: f32 = 131_072.0;
 
 /// pi/2, each part the float nearest to what the parts before it left.
-const PI_2: [f32; 3] = [1.570_796_4, -4.371_139e-8, -1.715_124_5e-15];
+const PI_2: [f32; 3] = [consts::FRAC_PI_2, -4.371_139e-8, -1.715_124_5e-15];
 
 /// The remainder and the quarter of the circle that an angle is in.
 struct Reduced<V> {
@@ -25,9 +27,12 @@ struct Reduced<V> {
 /// The reduction described above, for `0 <= a <= LIMIT`.
 #[inline(always)]
 fn reduce<V: F32>(a: V) -> Reduced<V> {
-    let (k, quarter) = a.mul(V::splat(std::f32::consts::FRAC_2_PI)).round();
+    let (k, quarter) = a.mul(V::splat(consts::FRAC_2_PI)).round();
     let minus_k = k.neg();
-    let r = PI_2.iter().fold(a, |r, &part| minus_k.fma(V::splat(part), r));
+    let mut r = a;
+    for part in PI_2 {
+        r = minus_k.fma(V::splat(part), r);
+    }
     Reduced { r, quarter }
 }
 
@@ -70,7 +75,7 @@ fn tan_f32<V: F32>(x: V) -> V {
     let z = r.mul(r);
     let p = z.polynomial(&[
         3.333_315_7e-1,
-        1.333_879_9e-1,
+        1.333_88e-1,
         5.341_128e-2,
         2.443_013_5e-2,
         3.119_922_3e-3,
