@@ -149,5 +149,9 @@ fn the_training_graph_takes_the_state_first() {
     let trainer = trainer.compile(f32(&[4, 2]), f32(&[4, 3])).unwrap();
     let graph = trainer.graph(Task::Train).unwrap();
     kiln_ir::verify::verify(&graph).unwrap();
-    insta::assert_snapshot!(graph);
+    // What is between follows from rules that are tested where they are written.
+    let text = graph.to_string();
+    let signature: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("graph") || line.contains("return")).collect();
+    insta::assert_snapshot!(signature.join("\n"));
 }
