@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod plan_memory;
 pub mod schedule;
 pub mod simplify;
+pub mod split_reduce;
 pub mod testing;
 
 pub use eliminate_common::EliminateCommon;
@@ -27,3 +28,4 @@ pub use fold_constants::FoldConstants;
 pub use pass::{Changed, Pass, Rewrites};
 pub use pipeline::{Options, Pipeline, PrintAfter, Report};
 pub use simplify::Simplify;
+pub use split_reduce::SplitReduce;

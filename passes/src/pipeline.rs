@@ -8,6 +8,7 @@ use crate::eliminate_dead::EliminateDead;
 use crate::fold_constants::FoldConstants;
 use crate::pass::{Changed, Pass, Rewrites};
 use crate::simplify::Simplify;
+use crate::split_reduce::SplitReduce;
 use kiln_ir::{Graph, verify};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -108,6 +109,8 @@ impl Pipeline {
                 Box::new(EliminateCommon),
                 Box::new(EliminateDead),
             ]),
+            // Last: `simplify` would merge the two stages again.
+            Stage::once(SplitReduce),
         ])
     }
 
@@ -296,4 +299,157 @@ pub fn bisect(pipeline: &Pipeline, graph: &Graph, mut is_bad: impl FnMut(&Graph)
         before: limited(good).0.to_string(),
         after: after.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::same_results;
+    use insta::assert_snapshot;
+    use kiln_ir::op::{BinaryOp, UnaryOp};
+    use kiln_ir::{Op, parse};
+
+    const TEXT: &str = "
+        graph f(%x: f32[2, 3], %unused: f32[1]) {
+            %dead: f32[2, 3] = exp %x
+            %a: f32[6] = reshape %x
+            %b: f32[2, 3] = reshape %a
+            %one: f32[2, 3] = fill { value = 1.0 }
+            %c: f32[2, 3] = mul %b, %one
+            %d: f32[2, 3] = sin %c
+            %e: f32[2, 3] = sin %x
+            %f: f32[2, 3] = add %d, %e
+            return %f
+        }
+    ";
+
+    #[test]
+    fn the_standard_pipeline_runs_until_nothing_changes() {
+        let mut graph = parse(TEXT).unwrap();
+        let report = Pipeline::standard().run(&mut graph, &Options::default());
+        assert_snapshot!(graph, @"
+        graph f(%x: f32[2, 3], %unused: f32[1]) {
+            %d: f32[2, 3] = sin %x
+            %f: f32[2, 3] = add %d, %d
+            return %f
+        }
+        ");
+        let again = Pipeline::standard().run(&mut graph, &Options::default());
+        assert_eq!(again.n_rewrites, 0);
+        assert!(
+            report.runs.iter().map(|run| run.rewrites.values().sum::<usize>()).sum::<usize>()
+                == report.n_rewrites
+        );
+    }
+
+    #[test]
+    fn the_report_counts_by_pass_and_rule() {
+        let mut graph = parse(TEXT).unwrap();
+        let report = Pipeline::standard().run(&mut graph, &Options::default());
+        let lines: Vec<String> = report
+            .runs
+            .iter()
+            .map(|run| {
+                format!("{} {} -> {} {:?}", run.pass, run.n_nodes_before, run.n_nodes_after, run.rewrites)
+            })
+            .collect();
+        assert_snapshot!(lines.join("\n"), @r#"
+        eliminate_dead 10 -> 9 {"remove": 1}
+        simplify 9 -> 5 {"mul_one": 1, "reshape_of_reshape": 1}
+        fold_constants 5 -> 5 {}
+        eliminate_common 5 -> 4 {"merge": 1}
+        eliminate_dead 4 -> 4 {}
+        simplify 4 -> 4 {}
+        fold_constants 4 -> 4 {}
+        eliminate_common 4 -> 4 {}
+        eliminate_dead 4 -> 4 {}
+        split_reduce 4 -> 4 {}
+        "#);
+    }
+
+    #[test]
+    fn dumps_are_those_asked_for() {
+        let dumps = |print_after: PrintAfter| {
+            let options = Options { print_after, ..Options::default() };
+            let report = Pipeline::standard().run(&mut parse(TEXT).unwrap(), &options);
+            report.dumps.into_iter().map(|dump| (dump.pass, dump.run)).collect::<Vec<_>>()
+        };
+        assert_eq!(dumps(PrintAfter::Nothing), []);
+        let simplify = PrintAfter::Pass("simplify".to_string());
+        assert_eq!(dumps(simplify), [("simplify", 1), ("simplify", 5)]);
+        let changes = [("eliminate_dead", 0), ("simplify", 1), ("eliminate_common", 3)];
+        assert_eq!(dumps(PrintAfter::EveryChange), changes);
+    }
+
+    /// Replaces sums by differences: a wrong rewrite.
+    struct AddToSub;
+
+    impl Pass for AddToSub {
+        fn name(&self) -> &'static str {
+            "add_to_sub"
+        }
+
+        fn run(&self, graph: &mut Graph, budget: &mut Rewrites) -> Changed {
+            let is_add = |graph: &Graph, id| *graph.op(id) == Op::Binary(BinaryOp::Add);
+            let ids: Vec<_> = graph.ids().filter(|&id| is_add(graph, id)).collect();
+            let mut n = 0;
+            for id in ids {
+                if budget.take("add_to_sub") {
+                    let operands = graph.operands(id).to_vec();
+                    let wrong = graph.add(Op::Binary(BinaryOp::Sub), &operands).unwrap();
+                    graph.replace_uses(id, wrong);
+                    n += 1;
+                }
+            }
+            crate::analysis::remove_unreachable(graph);
+            Changed::if_any(n)
+        }
+    }
+
+    #[test]
+    fn bisection_names_the_wrong_rewrite() {
+        let graph = parse(TEXT).unwrap();
+        let pipeline = Pipeline::new(vec![
+            Stage::once(EliminateDead),
+            Stage::once(Simplify),
+            Stage::once(AddToSub),
+            Stage::until_unchanged(vec![Box::new(EliminateCommon), Box::new(EliminateDead)]),
+        ]);
+        let guilty = bisect(&pipeline, &graph, |after| same_results(&graph, after).is_err()).unwrap();
+        assert_eq!((guilty.pass, guilty.rule, guilty.rewrite), ("add_to_sub", "add_to_sub", 4));
+        assert_snapshot!(crate::testing::diff(&guilty.before, &guilty.after), @"
+          graph f(%x: f32[2, 3], %unused: f32[1]) {
+              %d: f32[2, 3] = sin %x
+              %e: f32[2, 3] = sin %x
+        -     %f: f32[2, 3] = add %d, %e
+        -     return %f
+        +     %sub: f32[2, 3] = sub %d, %e
+        +     return %sub
+          }
+        ");
+        let good = Pipeline::standard();
+        assert_eq!(bisect(&good, &graph, |after| same_results(&graph, after).is_err()), None);
+    }
+
+    /// Adds a node and says that it did not.
+    struct Liar;
+
+    impl Pass for Liar {
+        fn name(&self) -> &'static str {
+            "liar"
+        }
+
+        fn run(&self, graph: &mut Graph, _: &mut Rewrites) -> Changed {
+            let x = graph.inputs()[0];
+            graph.add(Op::Unary(UnaryOp::Exp), &[x]).unwrap();
+            Changed::No
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "pass `liar` says it changed nothing, but it did")]
+    fn a_pass_that_hides_a_change_is_named() {
+        let options = Options { check: true, ..Options::default() };
+        Pipeline::new(vec![Stage::once(Liar)]).run(&mut parse(TEXT).unwrap(), &options);
+    }
 }

@@ -1,6 +1,6 @@
 //! Simplifies: replaces small patterns by smaller ones, row by row of a table `name: pattern => replacement if condition`.
 //!
-//! The rows stand in one file per family: [`algebra`] (values, elementwise), [`movement`] (axes and views), [`border`]
+//! The rows stand in one file per family: [`algebra`] (values, elementwise), [`clamp`] (rectifiers), [`movement`] (axes and views), [`border`]
 //! (parts and borders), [`sink`] (movement ops through elementwise ops, towards the results), [`contraction`] and [`reduce`].
 //!
 //! Promises: idempotent; terminates, since each row makes nodes fewer, cheaper or moves a view in its one direction
@@ -11,6 +11,7 @@
 
 pub mod algebra;
 pub mod border;
+pub mod clamp;
 pub mod contraction;
 mod facts;
 pub mod movement;
@@ -104,8 +105,9 @@ fn rewrite(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> Option<NodeI
 /// The rows that can apply to a node with this op, besides the rules of [`algebra`].
 fn rows(op: &Op) -> [&'static [Row]; 2] {
     match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Logical(_) | Op::Select => [sink::ROWS, &[]],
-        Op::Compare(_) => [algebra::COMPARE, sink::ROWS],
+        Op::Unary(_) | Op::Binary(_) | Op::Logical(_) => [sink::ROWS, &[]],
+        Op::Compare(_) => [clamp::COMPARE, sink::ROWS],
+        Op::Select => [clamp::SELECT, sink::ROWS],
         Op::Cast(_) => [algebra::CAST, sink::ROWS],
         Op::Reshape(_) => [movement::RESHAPE, &[]],
         Op::Permute(_) => [movement::PERMUTE, contraction::PERMUTE],

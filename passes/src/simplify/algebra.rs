@@ -6,9 +6,7 @@
 
 use super::Row;
 use super::pattern::Rule;
-use crate::analysis::uniform;
 use kiln_ir::emit::EmitExt;
-use kiln_ir::op::{BinaryOp, CompareOp};
 use kiln_ir::{DType, Graph, NodeId, Op};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -136,13 +134,6 @@ pub const CAST: &[Row] = &[
     },
 ];
 
-/// Rows about comparisons.
-pub const COMPARE: &[Row] = &[Row {
-    name: "compare_clamped",
-    text: "gt(x, k) => gt(y, k) if y = max(x, k) is in the graph",
-    apply: compare_clamped,
-}];
-
 fn cast_to_same(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     let x = graph.operands(id)[0];
     (graph.node(x).ty() == graph.node(id).ty()).then_some(x)
@@ -170,26 +161,6 @@ fn holds_all_of(wide: DType, narrow: DType) -> bool {
     }
 }
 
-/// `x > k` exactly when `max(x, k) > k`, NaN included; likewise for `<=`, and for `<` and `>=` with `min`. The gradient of
-/// a rectifier then needs the rectified value, which the next layer reads anyway, and `x` need not be stored.
-fn compare_clamped(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
-    let Op::Compare(op) = *graph.op(id) else { return None };
-    let clamp = match op {
-        CompareOp::Gt | CompareOp::Le => BinaryOp::Max,
-        CompareOp::Lt | CompareOp::Ge => BinaryOp::Min,
-        CompareOp::Eq | CompareOp::Ne => return None,
-    };
-    let (x, k) = (graph.operands(id)[0], graph.operands(id)[1]);
-    let bound = uniform(graph, k)?;
-    let clamped = graph.users(x).into_iter().find(|&user| {
-        let operands = graph.operands(user);
-        *graph.op(user) == Op::Binary(clamp)
-            && operands.contains(&x)
-            && operands.iter().any(|&o| o != x && uniform(graph, o) == Some(bound))
-    })?;
-    Some(graph.compare(op, clamped, k))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Simplify;
@@ -197,7 +168,7 @@ mod tests {
     use super::*;
     use crate::testing::{Values, check, random_inputs};
     use insta::assert_snapshot;
-    use kiln_ir::op::UnaryOp;
+    use kiln_ir::op::{BinaryOp, UnaryOp};
     use kiln_ir::{Literal, Shape, TensorData, TensorType, Tolerance, interpret};
 
     fn changes(text: &str) -> String {
@@ -447,30 +418,6 @@ mod tests {
         +     %add: f32[3] = add %x, %y
         +     %d: f32[3] = select %c, %add, %zero
               return %d
-          }
-        ");
-    }
-
-    #[test]
-    fn a_rectifier_is_told_by_its_result() {
-        assert_snapshot!(changes(
-            "
-            graph f(%x: f32[3], %dy: f32[3]) {
-                %zero: f32[3] = fill { value = 0.0 }
-                %y: f32[3] = max %x, %zero
-                %c: bool[3] = gt %x, %zero
-                %dx: f32[3] = select %c, %dy, %zero
-                return %y, %dx
-            }
-        "
-        ), @"
-          graph f(%x: f32[3], %dy: f32[3]) {
-              %zero: f32[3] = fill { value = 0.0 }
-              %y: f32[3] = max %x, %zero
-        -     %c: bool[3] = gt %x, %zero
-        +     %c: bool[3] = gt %y, %zero
-              %dx: f32[3] = select %c, %dy, %zero
-              return %y, %dx
           }
         ");
     }
