@@ -127,13 +127,18 @@ impl Tensor {
     /// `beta * self + alpha * a b`. Shapes: `a: [m, k]`, `b: [k, n]`; `self` broadcasts to `[m, n]`.
     #[track_caller]
     pub fn addmm(&self, a: &Tensor, b: &Tensor, beta: f64, alpha: f64) -> Tensor {
-        self.within("addmm", || scaled(a.mm(b), alpha) + scaled(self.clone(), beta))
+        self.within("addmm", || scaled(a.mm(b), alpha) + self.weighed(beta))
     }
 
     /// `beta * self + alpha * a b` for batches of matrices. Shapes: `a: [n, m, k]`, `b: [n, k, p]`.
     #[track_caller]
     pub fn baddbmm(&self, a: &Tensor, b: &Tensor, beta: f64, alpha: f64) -> Tensor {
-        self.within("baddbmm", || scaled(a.bmm(b), alpha) + scaled(self.clone(), beta))
+        self.within("baddbmm", || scaled(a.bmm(b), alpha) + self.weighed(beta))
+    }
+
+    /// `beta * self`; 0 for a `beta` of 0, whatever the elements are, as in BLAS.
+    fn weighed(&self, beta: f64) -> Tensor {
+        if beta == 0.0 { self.zeros_like() } else { scaled(self.clone(), beta) }
     }
 
     /// `self W' + b`: a linear layer, with the weight as PyTorch keeps it.

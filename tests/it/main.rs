@@ -1,6 +1,7 @@
 //! Tests across crates: what a user sees, against recorded numbers and the reference interpreter.
 
 mod errors;
+mod grad_cases;
 mod optimizers;
 mod support;
 mod tensors;
