@@ -41,9 +41,12 @@ mod atomic_file;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub(crate) mod codegen;
+pub mod compile;
 pub mod data;
 pub mod eager;
 mod error;
+pub mod executable;
 #[doc(hidden)]
 pub mod kernels;
 pub mod loss;
@@ -52,6 +55,7 @@ pub mod nn;
 pub mod optim;
 pub mod prelude;
 pub mod runtime;
+pub mod state;
 mod tensor;
 mod trace;
 pub mod trainer;

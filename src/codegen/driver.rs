@@ -1,0 +1,175 @@
+//! The driver: the one function that a thread enters for a whole step. It calls the kernels in order, each with this
+//! thread's part, and meets the other threads where data crosses between them.
+
+use super::symbols::Symbols;
+use super::target::Target;
+use crate::runtime::kiln_barrier;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, UserFuncName, Value};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+/// Parts of a line are multiples of this many elements: whole cache lines of every type.
+const LINE_UNIT: usize = 64;
+
+/// One thing that the driver does.
+pub struct Step {
+    /// Position of the kernel's first pointer in the table.
+    pub pointers: usize,
+    /// What is called.
+    pub work: Work,
+    /// Whether all threads take part; else the first does it alone.
+    pub parallel: bool,
+    /// Whether all threads must have come here before.
+    pub barrier: bool,
+}
+
+/// What a step calls.
+pub enum Work {
+    /// A generated loop nest: its symbol, rows, and elements of a line that can be cut.
+    Loop {
+        /// Name of the symbol.
+        name: String,
+        /// Independent rows.
+        rows: usize,
+        /// Elements of the vector axis, when it can be cut.
+        line: Option<usize>,
+    },
+    /// A contraction: address of its [`ContractionCall`](super::contraction::ContractionCall).
+    Contraction(*const u8),
+    /// A copy from the second pointer to the first, of so many bytes.
+    Copy(usize),
+}
+
+/// `fn(table of pointers, scratch of this thread, thread, barrier)`.
+pub type DriverFunction = unsafe extern "C" fn(*const *mut u8, *mut u8, usize, *const u8);
+
+/// Generates the driver.
+pub fn emit(
+    steps: &[Step],
+    n_threads: usize,
+    target: &Target,
+    symbols: &mut Symbols,
+    context: &mut FunctionBuilderContext,
+) -> Function {
+    let mut function = Function::new();
+    function.name = UserFuncName::default();
+    function.signature.call_conv = target.isa.default_call_conv();
+    function.signature.params.extend([AbiParam::new(I64); 4]);
+    let mut b = FunctionBuilder::new(&mut function, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    let parameters = b.block_params(entry).to_vec();
+    let [table, scratch, thread, barrier] = parameters[..] else {
+        unreachable!("the driver has four parameters")
+    };
+    let mut driver = Driver { b, symbols, table, scratch, thread, n_threads };
+    let mut i = 0;
+    while i < steps.len() {
+        if n_threads > 1 && steps[i].barrier {
+            let address = kiln_barrier as *const u8;
+            let function = driver.symbols.import(driver.b.func, "kiln_barrier", address, &[I64], &[]);
+            driver.b.ins().call(function, &[barrier]);
+        }
+        // Steps that the first thread does alone share one test.
+        let alone = |step: &Step| n_threads > 1 && !step.parallel;
+        let end = if alone(&steps[i]) {
+            (i + 1..steps.len()).find(|&j| !alone(&steps[j]) || steps[j].barrier).unwrap_or(steps.len())
+        } else {
+            i + 1
+        };
+        driver.steps(&steps[i..end], alone(&steps[i]));
+        i = end;
+    }
+    driver.b.ins().return_(&[]);
+    driver.b.seal_all_blocks();
+    driver.b.finalize(target.isa.frontend_config());
+    function
+}
+
+struct Driver<'a, 'f> {
+    b: FunctionBuilder<'f>,
+    symbols: &'a mut Symbols,
+    table: Value,
+    scratch: Value,
+    thread: Value,
+    n_threads: usize,
+}
+
+impl Driver<'_, '_> {
+    fn steps(&mut self, steps: &[Step], alone: bool) {
+        let after = alone.then(|| {
+            let (first, after) = (self.b.create_block(), self.b.create_block());
+            let is_first = self.b.ins().icmp_imm_s(IntCC::Equal, self.thread, 0);
+            self.b.ins().brif(is_first, first, &[], after, &[]);
+            self.b.switch_to_block(first);
+            after
+        });
+        for step in steps {
+            let pointers = self.b.ins().iadd_imm_s(self.table, 8 * step.pointers as i64);
+            self.call(step, pointers, alone);
+        }
+        if let Some(after) = after {
+            self.b.ins().jump(after, &[]);
+            self.b.switch_to_block(after);
+        }
+    }
+
+    fn call(&mut self, step: &Step, pointers: Value, alone: bool) {
+        let parts = if alone { 1 } else { self.n_threads };
+        match &step.work {
+            Work::Loop { name, rows, line, .. } => {
+                let function = self.symbols.import(self.b.func, name, std::ptr::null(), &[I64; 6], &[]);
+                // Rows are cut when there are some for everybody, else the line is.
+                let cut_line = line.is_some_and(|line| *rows < 4 * parts && line >= LINE_UNIT * parts);
+                let (rows_cut, line_cut) = if cut_line { (1, parts) } else { (parts, 1) };
+                let [row_begin, row_end] = self.part(*rows, 1, rows_cut);
+                let [begin, end] = self.part(line.unwrap_or(0), LINE_UNIT, line_cut);
+                self.b.ins().call(function, &[pointers, row_begin, row_end, begin, end, self.scratch]);
+            }
+            Work::Contraction(call) => {
+                let address = super::contraction::kiln_contraction as *const u8;
+                let function = self.symbols.import(self.b.func, "kiln_contraction", address, &[I64; 5], &[]);
+                let call = self.b.ins().iconst(I64, *call as i64);
+                let thread = if alone { self.b.ins().iconst(I64, 0) } else { self.thread };
+                let n = self.b.ins().iconst(I64, parts as i64);
+                self.b.ins().call(function, &[call, pointers, self.scratch, thread, n]);
+            }
+            Work::Copy(n_bytes) => {
+                let address = kiln_copy as *const u8;
+                let function = self.symbols.import(self.b.func, "kiln_copy", address, &[I64; 2], &[]);
+                let n = self.b.ins().iconst(I64, *n_bytes as i64);
+                self.b.ins().call(function, &[pointers, n]);
+            }
+        }
+    }
+
+    /// This thread's part of a range, in multiples of a unit.
+    fn part(&mut self, extent: usize, unit: usize, parts: usize) -> [Value; 2] {
+        if parts == 1 {
+            return [0, extent].map(|bound| self.b.ins().iconst(I64, bound as i64));
+        }
+        let begin = self.bound(self.thread, extent, unit, parts);
+        let next = self.b.ins().iadd_imm_s(self.thread, 1);
+        let end = self.bound(next, extent, unit, parts);
+        [begin, end]
+    }
+
+    fn bound(&mut self, thread: Value, extent: usize, unit: usize, parts: usize) -> Value {
+        let scaled = self.b.ins().imul_imm_s(thread, extent.div_ceil(unit) as i64);
+        let share = self.b.ins().udiv_imm_u(scaled, parts as i64);
+        let bound = self.b.ins().imul_imm_s(share, unit as i64);
+        let extent = self.b.ins().iconst(I64, extent as i64);
+        self.b.ins().smin(bound, extent)
+    }
+}
+
+/// Copies `n_bytes` from the second pointer to the first; called by generated code.
+///
+/// # Safety
+/// Both pointers are to buffers of so many bytes that do not overlap.
+unsafe extern "C" fn kiln_copy(pointers: *const *mut u8, n_bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping((*pointers.add(1)).cast_const(), *pointers, n_bytes) }
+}

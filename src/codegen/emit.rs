@@ -1,0 +1,580 @@
+//! The values of a loop body as instructions, at one place in the loop nest.
+//!
+//! [`Emitter`] holds what stays the same in a kernel, [`At`] is a place: which lanes of the vector axis are computed.
+//! Values that do not change along the vector axis are computed once, before its loop.
+
+use super::ops::{Ops, Rep};
+use super::symbols::Symbols;
+use super::target::Target;
+use crate::kernels::math;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{F32, F64, I64};
+use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, Value};
+use cranelift_frontend::{FunctionBuilder, Variable};
+use kiln_ir::op::{BinaryOp, ReduceOp, UnaryOp};
+use kiln_ir::{DType, Literal};
+use kiln_passes::loops::{Affine, Derived, LoopBody, ReductionKind, ValueId, ValueKind};
+use std::collections::HashMap;
+
+/// Elements of a block: what a block primitive is called on. Its operands and results lie in first-level cache.
+pub const BLOCK: i64 = 512;
+
+/// A place in the loop nest: lanes of the vector axis.
+#[derive(Clone)]
+pub struct At {
+    /// How many elements are computed at once.
+    pub lanes: usize,
+    /// Index along the vector axis of the first one...
+    pub position: Value,
+    /// ...plus this.
+    pub offset: i64,
+    /// Position at which the block of scratch memory begins.
+    pub block: Value,
+    /// What was computed here already.
+    pub values: HashMap<ValueId, Value>,
+}
+
+/// A block of scratch memory that holds a value for each element of a block (or of a whole row).
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Address of the first element.
+    pub address: Value,
+    /// Whether it holds a whole row and is kept between phases.
+    pub whole_row: bool,
+}
+
+/// Emits the code of one kernel.
+pub struct Emitter<'a, 'f> {
+    pub b: FunctionBuilder<'f>,
+    pub body: &'a LoopBody,
+    pub target: &'a Target,
+    pub symbols: &'a mut Symbols,
+    /// Address of each buffer of the body.
+    pub buffers: Vec<Value>,
+    /// Address of this thread's scratch memory, and how much of it is taken.
+    pub scratch: Value,
+    pub scratch_bytes: usize,
+    /// Lanes of a vector; 1 when the body must be computed element by element.
+    pub lanes: usize,
+    /// Which values change along the vector axis.
+    pub varies: Vec<bool>,
+    /// Current index along each axis but the vector axis; `None` outside of its loop.
+    pub index: Vec<Option<Value>>,
+    /// Fixed values for derived variables.
+    pub overrides: HashMap<usize, Value>,
+    /// Values that do not change along the vector axis, and their splats, as far as computed.
+    pub uniform: HashMap<ValueId, Value>,
+    pub splats: HashMap<ValueId, Value>,
+    /// Where block primitives and accumulators have their results.
+    pub slots: HashMap<ValueId, Slot>,
+    /// Registers of the accumulators of reductions, in use while their phase runs.
+    pub accumulators: HashMap<usize, Accumulators>,
+    /// Where block primitives whose results are kept from one phase to later ones have them, for a whole row.
+    pub kept_rows: HashMap<ValueId, Slot>,
+    /// How often each value is used: a product used once may become part of a multiply-add.
+    pub uses: Vec<usize>,
+}
+
+/// The registers of one reduction along the vector axis.
+#[derive(Clone)]
+pub struct Accumulators {
+    /// One for each unrolled copy of the loop body.
+    pub vectors: Vec<Variable>,
+    /// For the remainder.
+    pub scalar: Variable,
+    /// The index or payload of a search, and whether anything was found yet.
+    pub payload: Option<(Variable, Variable)>,
+}
+
+impl<'f> Emitter<'_, 'f> {
+    pub fn ops(&mut self) -> Ops<'_, 'f> {
+        Ops { b: &mut self.b }
+    }
+
+    /// How a value is represented at a place, when it is wanted in lanes.
+    pub fn rep(&self, id: ValueId, lanes: usize) -> Rep {
+        Rep { dtype: self.body.values[id].dtype, lanes }
+    }
+
+    /// The value in lanes: a vector unless there is one lane.
+    pub fn lanes_of(&mut self, at: &mut At, id: ValueId) -> Value {
+        if self.varies[id] {
+            return self.varying(at, id);
+        }
+        let scalar = self.uniform(id);
+        if at.lanes == 1 {
+            return scalar;
+        }
+        if let Some(&splat) = self.splats.get(&id).or_else(|| at.values.get(&id)) {
+            return splat;
+        }
+        let rep = self.rep(id, at.lanes);
+        let splat = self.ops().splat(rep, scalar);
+        at.values.insert(id, splat);
+        splat
+    }
+
+    /// A value that does not change along the vector axis.
+    pub fn uniform(&mut self, id: ValueId) -> Value {
+        if let Some(&value) = self.uniform.get(&id) {
+            return value;
+        }
+        let zero = self.b.ins().iconst(I64, 0);
+        let mut at = At { lanes: 1, position: zero, offset: 0, block: zero, values: HashMap::new() };
+        let value = self.compute(&mut at, id);
+        // Not remembered: the place may not dominate later uses. `prepare` fills the table where it does.
+        value
+    }
+
+    /// Computes a value that does not change along the vector axis and remembers it (and its splat) for the loops inside.
+    pub fn prepare(&mut self, id: ValueId) {
+        if self.uniform.contains_key(&id) {
+            return;
+        }
+        let value = self.uniform(id);
+        self.uniform.insert(id, value);
+        if self.lanes > 1 && !matches!(self.body.values[id].dtype, DType::U8) && self.vector_dtype(id) {
+            let rep = self.rep(id, self.lanes);
+            let splat = self.ops().splat(rep, value);
+            self.splats.insert(id, splat);
+        }
+    }
+
+    fn vector_dtype(&self, id: ValueId) -> bool {
+        let wide = matches!(self.body.values[id].dtype, DType::F64 | DType::I64);
+        let narrow = matches!(self.body.values[id].dtype, DType::F32 | DType::I32);
+        !(wide && self.lanes == 4 || narrow && self.lanes == 2)
+    }
+
+    fn varying(&mut self, at: &mut At, id: ValueId) -> Value {
+        if let Some(&value) = at.values.get(&id) {
+            return value;
+        }
+        let value = match self.slots.get(&id).copied() {
+            Some(slot) => self.load_slot(at, id, slot),
+            None => self.compute(at, id),
+        };
+        at.values.insert(id, value);
+        value
+    }
+
+    /// The value of a block primitive or accumulator, from scratch memory.
+    fn load_slot(&mut self, at: &At, id: ValueId, slot: Slot) -> Value {
+        let rep = self.rep(id, at.lanes);
+        let address = self.slot_address(at, slot, rep.dtype);
+        self.ops().load(rep, address, at.offset * rep.dtype.n_bytes() as i64)
+    }
+
+    /// Address in a slot of the element at a place (but for the place's constant offset).
+    pub fn slot_address(&mut self, at: &At, slot: Slot, dtype: DType) -> Value {
+        let from_start = if slot.whole_row {
+            let row = self.row_position();
+            self.b.ins().iadd(row, at.position)
+        } else {
+            self.b.ins().isub(at.position, at.block)
+        };
+        self.element(slot.address, from_start, dtype)
+    }
+
+    /// Position in the reduced axes, in row-major order, where the vector axis is at 0.
+    fn row_position(&mut self) -> Value {
+        let body = self.body;
+        let mut position = Affine::default();
+        let mut stride = 1;
+        for axis in (0..body.axes.len()).rev() {
+            if body.axes[axis] == kiln_passes::loops::body::AxisKind::Reduced {
+                if axis != body.vector_axis {
+                    position = position.plus(&Affine::variable(axis).times(stride));
+                }
+                stride *= body.extent(axis) as i64;
+            }
+        }
+        self.index_value(None, &position)
+    }
+
+    /// Address of element `index` from a start.
+    pub fn element(&mut self, start: Value, index: Value, dtype: DType) -> Value {
+        let shift = dtype.n_bytes().trailing_zeros() as i64;
+        let bytes = if shift == 0 { index } else { self.b.ins().ishl_imm_u(index, shift) };
+        self.b.ins().iadd(start, bytes)
+    }
+
+    /// The value of an index expression at a place (`None`: with the vector axis at 0).
+    pub fn index_value(&mut self, at: Option<&mut At>, of: &Affine) -> Value {
+        let mut at = at;
+        let mut sum: Option<Value> = None;
+        for &(variable, coefficient) in &of.terms {
+            let value = self.variable(at.as_deref_mut(), variable);
+            let Some(value) = value else { continue };
+            let term = match coefficient {
+                1 => value,
+                c => self.b.ins().imul_imm_s(value, c),
+            };
+            sum = Some(match sum {
+                Some(sum) => self.b.ins().iadd(sum, term),
+                None => term,
+            });
+        }
+        match sum {
+            Some(sum) if of.offset == 0 => sum,
+            Some(sum) => self.b.ins().iadd_imm_s(sum, of.offset),
+            None => self.b.ins().iconst(I64, of.offset),
+        }
+    }
+
+    /// The value of a variable; `None` for the vector axis without a place.
+    fn variable(&mut self, at: Option<&mut At>, variable: usize) -> Option<Value> {
+        if let Some(&value) = self.overrides.get(&variable) {
+            return Some(value);
+        }
+        let Some(derived) = self.body.variables.definition(variable) else {
+            if variable != self.body.vector_axis {
+                return Some(self.index[variable].expect("an index is used inside its loop"));
+            }
+            let at = at?;
+            return Some(if at.offset == 0 {
+                at.position
+            } else {
+                self.b.ins().iadd_imm_s(at.position, at.offset)
+            });
+        };
+        let mut none = None;
+        let mut at = at;
+        Some(match derived {
+            Derived::Quotient { of, by } => {
+                let of = self.index_value(at, of);
+                self.b.ins().udiv_imm_u(of, *by)
+            }
+            Derived::Remainder { of, by } => {
+                let of = self.index_value(at, of);
+                self.b.ins().urem_imm_u(of, *by)
+            }
+            Derived::Clamp { of, max } => {
+                let of = self.index_value(at, of);
+                self.clamp(of, *max)
+            }
+            Derived::Loaded { value, max } => {
+                let dtype = self.body.values[*value].dtype;
+                let loaded = match (self.varies[*value], at.as_mut().or(none.as_mut())) {
+                    (true, Some(at)) => self.varying(at, *value),
+                    _ => self.uniform(*value),
+                };
+                let index = self.ops().convert(Rep { dtype, lanes: 1 }, DType::I64, loaded);
+                self.clamp(index, *max)
+            }
+        })
+    }
+
+    fn clamp(&mut self, index: Value, max: i64) -> Value {
+        let (low, high) = (self.b.ins().iconst(I64, 0), self.b.ins().iconst(I64, max));
+        let index = self.b.ins().smax(index, low);
+        self.b.ins().smin(index, high)
+    }
+
+    fn compute(&mut self, at: &mut At, id: ValueId) -> Value {
+        let body = self.body;
+        let rep = self.rep(id, if self.varies[id] { at.lanes } else { 1 });
+        match &body.values[id].kind {
+            ValueKind::Load { buffer, address } => self.load(at, rep, *buffer, address),
+            ValueKind::Constant(value) => self.ops().literal(*value, 1),
+            ValueKind::Index(of) => {
+                let step = of.coefficient(body.vector_axis);
+                let first = self.index_value(Some(at), of);
+                self.ops().count_from(rep, first, step)
+            }
+            ValueKind::InRange { of, low, high } => self.in_range(at, rep.lanes, of, *low, *high),
+            ValueKind::Unary(op, x) => {
+                let operand = self.operand(at, rep.lanes, *x);
+                if body.is_block_op(id) {
+                    return self.call_scalar(rep.dtype, Routine::Unary(*op), &[operand]);
+                }
+                self.ops().unary(*op, rep, operand)
+            }
+            ValueKind::Binary(op, x, y) => {
+                if let Some(value) = self.multiply_add(at, rep, *op, *x, *y) {
+                    return value;
+                }
+                let (x, y) = (self.operand(at, rep.lanes, *x), self.operand(at, rep.lanes, *y));
+                if body.is_block_op(id) {
+                    return self.call_scalar(rep.dtype, Routine::Binary(*op), &[x, y]);
+                }
+                self.ops().binary(*op, rep, x, y)
+            }
+            ValueKind::Compare(op, x, y) => {
+                let of = self.rep(*x, rep.lanes);
+                let (x, y) = (self.operand(at, rep.lanes, *x), self.operand(at, rep.lanes, *y));
+                self.ops().compare(*op, of, x, y)
+            }
+            ValueKind::Logical(op, xs) => {
+                let xs: Vec<Value> = xs.iter().map(|&x| self.operand(at, rep.lanes, x)).collect();
+                self.ops().logical(*op, rep, &xs)
+            }
+            ValueKind::Select(c, x, y) => {
+                let c = self.operand(at, rep.lanes, *c);
+                let (x, y) = (self.operand(at, rep.lanes, *x), self.operand(at, rep.lanes, *y));
+                self.ops().select(rep, c, x, y)
+            }
+            ValueKind::Cast(x) => {
+                let from = self.rep(*x, rep.lanes);
+                let x = self.operand(at, rep.lanes, *x);
+                self.ops().convert(from, rep.dtype, x)
+            }
+            ValueKind::Reduced(i) => {
+                unreachable!("reduction {i} has a register or a slot when its result is used")
+            }
+            ValueKind::Random { key, counter, element } => self.random_word(at, *key, *counter, element),
+        }
+    }
+
+    fn operand(&mut self, at: &mut At, lanes: usize, id: ValueId) -> Value {
+        if lanes == 1 && !self.varies[id] { self.uniform(id) } else { self.lanes_of(at, id) }
+    }
+
+    /// `x * y + z` as one instruction, when the product is used only here and the machine has it.
+    fn multiply_add(&mut self, at: &mut At, rep: Rep, op: BinaryOp, x: ValueId, y: ValueId) -> Option<Value> {
+        if op != BinaryOp::Add || !rep.dtype.is_float() || !self.target.has_fma {
+            return None;
+        }
+        let product = |id: ValueId| match self.body.values[id].kind {
+            ValueKind::Binary(BinaryOp::Mul, a, b) if self.uses[id] == 1 => Some((a, b)),
+            _ => None,
+        };
+        let ((a, b), rest) = match (product(x), product(y)) {
+            (Some(factors), _) => (factors, y),
+            (None, Some(factors)) => (factors, x),
+            (None, None) => return None,
+        };
+        let (a, b) = (self.operand(at, rep.lanes, a), self.operand(at, rep.lanes, b));
+        let rest = self.operand(at, rep.lanes, rest);
+        Some(self.b.ins().fma(a, b, rest))
+    }
+
+    /// Whether an index expression changes along the vector axis other than by a constant step.
+    fn jumps(&self, of: &Affine) -> bool {
+        let axis = self.body.vector_axis;
+        self.body.affine_varies(&of.without(axis), |a| a == axis, &self.varies)
+    }
+
+    pub fn load(&mut self, at: &mut At, rep: Rep, buffer: usize, address: &Affine) -> Value {
+        let size = rep.dtype.n_bytes() as i64;
+        let step = address.coefficient(self.body.vector_axis);
+        if rep.lanes == 1 || self.jumps(address) {
+            let index = self.index_value(Some(at), address);
+            let address = self.element(self.buffers[buffer], index, rep.dtype);
+            return self.ops().load(Rep { lanes: 1, ..rep }, address, 0);
+        }
+        let start = self.line_start(buffer, address, rep.dtype);
+        let along = if step == 1 { at.position } else { self.b.ins().imul_imm_s(at.position, step) };
+        let first = self.element(start, along, rep.dtype);
+        if step == 1 {
+            return self.ops().load(rep, first, at.offset * size);
+        }
+        let scalar = Rep { lanes: 1, ..rep };
+        let lanes: Vec<Value> = (0..rep.lanes as i64)
+            .map(|lane| self.ops().load(scalar, first, (at.offset + lane) * step * size))
+            .collect();
+        self.ops().from_lanes(rep, &lanes)
+    }
+
+    /// Address of the element at position 0 of the vector axis: the same for the whole inner loop, out of which
+    /// Cranelift moves it.
+    fn line_start(&mut self, buffer: usize, address: &Affine, dtype: DType) -> Value {
+        let line = self.index_value(None, &address.without(self.body.vector_axis));
+        self.element(self.buffers[buffer], line, dtype)
+    }
+
+    /// Stores a value at an address of a buffer.
+    pub fn store(&mut self, at: &mut At, rep: Rep, value: Value, buffer: usize, address: &Affine) {
+        let size = rep.dtype.n_bytes() as i64;
+        if rep.lanes == 1 || self.jumps(address) {
+            let index = self.index_value(Some(at), address);
+            let address = self.element(self.buffers[buffer], index, rep.dtype);
+            return self.ops().store(Rep { lanes: 1, ..rep }, value, address, 0);
+        }
+        let step = address.coefficient(self.body.vector_axis);
+        let start = self.line_start(buffer, address, rep.dtype);
+        let along = if step == 1 { at.position } else { self.b.ins().imul_imm_s(at.position, step) };
+        let first = self.element(start, along, rep.dtype);
+        if step == 1 {
+            return self.ops().store(rep, value, first, at.offset * size);
+        }
+        for lane in 0..rep.lanes {
+            let element = self.ops().lane(rep, value, lane);
+            let offset = (at.offset + lane as i64) * step * size;
+            self.ops().store(Rep { lanes: 1, ..rep }, element, first, offset);
+        }
+    }
+
+    fn in_range(&mut self, at: &mut At, lanes: usize, of: &Affine, low: i64, high: i64) -> Value {
+        let (least, greatest) = self.body.variables.range(of);
+        let step = of.coefficient(self.body.vector_axis);
+        let index = self.index_value(Some(at), of);
+        let dtype = if lanes == 4 { DType::I32 } else { DType::I64 };
+        let rep = Rep { dtype, lanes };
+        let index = if lanes == 1 { index } else { self.ops().count_from(rep, index, step) };
+        let bound = |e: &mut Self, value: i64| e.ops().literal(Literal::from_i64(dtype, value), lanes);
+        let above = (least < low).then(|| {
+            let low = bound(self, low);
+            self.b.ins().icmp(IntCC::SignedGreaterThanOrEqual, index, low)
+        });
+        let below = (greatest >= high).then(|| {
+            let high = bound(self, high);
+            self.b.ins().icmp(IntCC::SignedLessThan, index, high)
+        });
+        match (above, below) {
+            (Some(above), Some(below)) => self.b.ins().band(above, below),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => self.ops().literal(Literal::Bool(true), lanes),
+        }
+    }
+
+    /// Calls the scalar form of a block primitive: for values of which there is one per row.
+    fn call_scalar(&mut self, dtype: DType, routine: Routine, operands: &[Value]) -> Value {
+        let (name, address) = routine.scalar(self.target.kernels, dtype);
+        let ty = if dtype == DType::F32 { F32 } else { F64 };
+        let parameters = vec![ty; operands.len()];
+        let function = self.symbols.import(self.b.func, name, address, &parameters, &[ty]);
+        let call = self.b.ins().call(function, operands);
+        self.b.inst_results(call)[0]
+    }
+
+    /// One word of the random stream, through the block form.
+    fn random_word(&mut self, at: &mut At, key: ValueId, counter: ValueId, element: &Affine) -> Value {
+        let offset = self.take_scratch(8);
+        let address = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+        let first = self.index_value(Some(at), element);
+        let one = self.b.ins().iconst(I64, 1);
+        self.call_philox(address, one, key, counter, first);
+        self.ops().load(Rep { dtype: DType::I32, lanes: 1 }, address, 0)
+    }
+
+    /// Fills a block with random words from position `first` of the stream on.
+    pub fn call_philox(&mut self, dst: Value, n: Value, key: ValueId, counter: ValueId, first: Value) {
+        let offset = self.take_scratch(32);
+        let state = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+        let flags = MemFlagsData::new().with_notrap();
+        let (key, counter) = (self.uniform(key), self.uniform(counter));
+        let zero = self.b.ins().iconst(I64, 0);
+        self.b.ins().store(flags, key, state, 0);
+        // The counter has 128 bits; the state holds the lower 64 of them.
+        self.b.ins().store(flags, counter, state, 8);
+        self.b.ins().store(flags, zero, state, 16);
+        let routine = math::philox(self.target.kernels);
+        let address = routine.function as *const u8;
+        let function = self.symbols.import(self.b.func, routine.symbol, address, &[I64; 5], &[]);
+        let counter = self.b.ins().iadd_imm_s(state, 8);
+        self.b.ins().call(function, &[dst, n, state, counter, first]);
+    }
+
+    /// A reference to the block form of a primitive.
+    pub fn block_function(&mut self, routine: Routine, dtype: DType) -> FuncRef {
+        let (name, address, n) = routine.block(self.target.kernels, dtype);
+        self.symbols.import(self.b.func, name, address, &vec![I64; n], &[])
+    }
+
+    /// Takes bytes of scratch memory; the offset of the first.
+    pub fn take_scratch(&mut self, n_bytes: usize) -> usize {
+        let offset = self.scratch_bytes;
+        self.scratch_bytes += n_bytes.next_multiple_of(64);
+        offset
+    }
+
+    /// The start of a reduction.
+    pub fn identity(&self, reduction: usize) -> Literal {
+        let reduction = &self.body.reductions[reduction];
+        let operand = self.body.values[reduction.operand].dtype;
+        match reduction.kind {
+            ReductionKind::Fold(op) => op.identity(operand),
+            ReductionKind::Running => ReduceOp::Sum.identity(operand),
+            ReductionKind::Arg(kiln_ir::op::ArgReduceOp::ArgMin, _) => ReduceOp::Min.identity(operand),
+            ReductionKind::Arg(..) | ReductionKind::Pick(_) => ReduceOp::Max.identity(operand),
+        }
+    }
+}
+
+/// A block primitive, by what it computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routine {
+    /// A transcendental function.
+    Unary(UnaryOp),
+    /// Power, angle or remainder.
+    Binary(BinaryOp),
+}
+
+impl Routine {
+    fn scalar(self, isa: crate::kernels::isa::Isa, dtype: DType) -> (&'static str, *const u8) {
+        match (self, dtype) {
+            (Routine::Unary(op), DType::F32) => {
+                let routine = math::unary_scalar_f32(isa, math_op(op));
+                (routine.symbol, routine.function as *const u8)
+            }
+            (Routine::Unary(op), _) => {
+                let routine = math::unary_scalar_f64(isa, math_op(op));
+                (routine.symbol, routine.function as *const u8)
+            }
+            (Routine::Binary(op), DType::F32) => {
+                let routine = math::binary_scalar_f32(isa, math_op2(op));
+                (routine.symbol, routine.function as *const u8)
+            }
+            (Routine::Binary(op), _) => {
+                let routine = math::binary_scalar_f64(isa, math_op2(op));
+                (routine.symbol, routine.function as *const u8)
+            }
+        }
+    }
+
+    /// Symbol, address and number of parameters of the block form.
+    fn block(self, isa: crate::kernels::isa::Isa, dtype: DType) -> (&'static str, *const u8, usize) {
+        let float = if dtype == DType::F32 { math::FloatKind::F32 } else { math::FloatKind::F64 };
+        match self {
+            Routine::Unary(op) => {
+                let routine = math::unary(isa, math_op(op), float);
+                (routine.symbol, routine.function as *const u8, 3)
+            }
+            Routine::Binary(op) => {
+                let routine = math::binary(isa, math_op2(op), float);
+                (routine.symbol, routine.function as *const u8, 4)
+            }
+        }
+    }
+}
+
+fn math_op(op: UnaryOp) -> math::MathOp {
+    match op {
+        UnaryOp::Exp => math::MathOp::Exp,
+        UnaryOp::Expm1 => math::MathOp::Expm1,
+        UnaryOp::Log => math::MathOp::Log,
+        UnaryOp::Log1p => math::MathOp::Log1p,
+        UnaryOp::Sin => math::MathOp::Sin,
+        UnaryOp::Cos => math::MathOp::Cos,
+        UnaryOp::Tan => math::MathOp::Tan,
+        UnaryOp::Asin => math::MathOp::Asin,
+        UnaryOp::Acos => math::MathOp::Acos,
+        UnaryOp::Atan => math::MathOp::Atan,
+        UnaryOp::Sinh => math::MathOp::Sinh,
+        UnaryOp::Cosh => math::MathOp::Cosh,
+        UnaryOp::Tanh => math::MathOp::Tanh,
+        UnaryOp::Sigmoid => math::MathOp::Sigmoid,
+        UnaryOp::Erf => math::MathOp::Erf,
+        UnaryOp::Neg
+        | UnaryOp::Abs
+        | UnaryOp::Sign
+        | UnaryOp::Sqrt
+        | UnaryOp::Rsqrt
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
+        | UnaryOp::Reciprocal => unreachable!("`{}` is an instruction", op.name()),
+    }
+}
+
+fn math_op2(op: BinaryOp) -> math::MathOp2 {
+    match op {
+        BinaryOp::Pow => math::MathOp2::Pow,
+        BinaryOp::Atan2 => math::MathOp2::Atan2,
+        BinaryOp::Rem => math::MathOp2::Rem,
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Max | BinaryOp::Min => {
+            unreachable!("`{}` is an instruction", op.name())
+        }
+    }
+}

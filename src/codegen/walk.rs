@@ -1,0 +1,624 @@
+//! One walk along the vector axis: an unrolled loop over vectors and a scalar remainder, or, when block primitives are
+//! needed, several such loops over a block with calls in between.
+
+use super::emit::{Accumulators, At, BLOCK, Emitter, Routine, Slot};
+use super::ops::Rep;
+use crate::kernels::math;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{F32, F64, I64};
+use cranelift_codegen::ir::{BlockArg, InstBuilder, Value};
+use cranelift_frontend::Variable;
+use kiln_ir::DType;
+use kiln_ir::op::{ArgReduceOp, BinaryOp, CompareOp, ReduceOp, UnaryOp};
+use kiln_passes::loops::{Affine, Derived, ReductionKind, ValueId, ValueKind};
+use std::collections::HashMap;
+
+/// What is done with a value at each element.
+#[derive(Clone, Debug)]
+pub enum Sink {
+    /// Written to a buffer: position in the body's stores.
+    Store(usize),
+    /// Combined into a reduction.
+    Reduce(usize),
+    /// Put into a block of scratch memory, as an operand of a block primitive.
+    Stage(ValueId, Slot),
+    /// Sets the accumulator of a reduction in scratch memory to its start.
+    Start(usize),
+    /// Adds to an element at a loaded address.
+    Accumulate,
+    /// Sets elements to zero, before anything is added to them.
+    Zero,
+}
+
+/// The part of the vector axis that is walked.
+#[derive(Clone, Copy)]
+pub struct Span {
+    pub from: Value,
+    pub to: Value,
+    /// The number of elements, when it is known.
+    pub length: Option<i64>,
+    /// Position at which the block of scratch memory begins, when the span is a part of one block.
+    pub block: Option<Value>,
+}
+
+impl Emitter<'_, '_> {
+    /// Repeats for `from, from + step, ..` below `to`. What is remembered inside is forgotten outside.
+    pub fn repeat(&mut self, from: Value, to: Value, step: i64, inside: impl FnOnce(&mut Self, Value)) {
+        let (uniform, splats) = (self.uniform.clone(), self.splats.clone());
+        let (head, exit) = (self.b.create_block(), self.b.create_block());
+        let i = self.b.append_block_param(head, I64);
+        let any = self.b.ins().icmp(IntCC::SignedLessThan, from, to);
+        self.b.ins().brif(any, head, &[BlockArg::from(from)], exit, &[]);
+        self.b.switch_to_block(head);
+        inside(self, i);
+        let next = self.b.ins().iadd_imm_s(i, step);
+        let more = self.b.ins().icmp(IntCC::SignedLessThan, next, to);
+        self.b.ins().brif(more, head, &[BlockArg::from(next)], exit, &[]);
+        self.b.switch_to_block(exit);
+        (self.uniform, self.splats) = (uniform, splats);
+    }
+
+    /// Walks a span in a phase: computes what the sinks need and hands it to them.
+    pub fn walk(&mut self, mut sinks: Vec<Sink>, span: Span) {
+        let needed = self.needed(sinks.iter().filter_map(|sink| self.sink_value(sink)));
+        self.prepare_uniform(&needed, &sinks);
+        let block_ops: Vec<ValueId> = (0..needed.len())
+            .filter(|&id| {
+                needed[id] && self.body.is_block_op(id) && self.varies[id] && !self.slots.contains_key(&id)
+            })
+            .collect();
+        if block_ops.is_empty() {
+            self.span(&sinks, span);
+            return;
+        }
+        let ready: Vec<bool> = (0..needed.len()).map(|id| self.slots.contains_key(&id)).collect();
+        let segments = self.body.segments(|id| ready[id]);
+        let calls: Vec<Call> = block_ops.iter().map(|&id| self.plan_call(id, &mut sinks)).collect();
+        let in_one_block = span.block.is_some() || span.length.is_some_and(|n| n <= BLOCK);
+        if in_one_block {
+            self.block(&sinks, &calls, &segments, Span { block: span.block.or(Some(span.from)), ..span });
+        } else {
+            self.blocks(span, |e, block| e.block(&sinks, &calls, &segments, block));
+        }
+        for id in block_ops {
+            if !self.slots[&id].whole_row {
+                self.slots.remove(&id);
+            }
+        }
+    }
+
+    /// Cuts a span into blocks.
+    pub fn blocks(&mut self, span: Span, inside: impl FnOnce(&mut Self, Span)) {
+        self.repeat(span.from, span.to, BLOCK, |e, from| {
+            let end = e.b.ins().iadd_imm_s(from, BLOCK);
+            let to = e.b.ins().smin(end, span.to);
+            let length = span.length.filter(|n| n % BLOCK == 0).map(|_| BLOCK);
+            inside(e, Span { from, to, length, block: Some(from) });
+        });
+    }
+
+    /// One block: loops and calls of primitives in turn, segment after segment.
+    fn block(&mut self, sinks: &[Sink], calls: &[Call], segments: &[usize], span: Span) {
+        let last = calls.iter().map(|call| segments[call.op]).max().unwrap_or(0);
+        for segment in 0..=last {
+            let next: Vec<&Call> = calls.iter().filter(|call| segments[call.op] == segment + 1).collect();
+            let mut here: Vec<Sink> = sinks
+                .iter()
+                .filter(|sink| self.sink_value(sink).map_or(0, |value| segments[value]) == segment)
+                .cloned()
+                .collect();
+            here.extend(
+                next.iter()
+                    .flat_map(|call| call.staged.iter().map(|&(value, slot)| Sink::Stage(value, slot))),
+            );
+            if !here.is_empty() {
+                self.span(&here, span);
+            }
+            for call in next {
+                self.call(call, span);
+            }
+        }
+    }
+
+    fn sink_value(&self, sink: &Sink) -> Option<ValueId> {
+        match sink {
+            Sink::Store(i) => Some(self.body.stores[*i].value),
+            Sink::Reduce(i) => Some(self.body.reductions[*i].operand),
+            Sink::Stage(value, _) => Some(*value),
+            Sink::Accumulate => self.body.accumulate.as_ref().map(|a| a.value),
+            Sink::Start(_) | Sink::Zero => None,
+        }
+    }
+
+    /// Other values that a sink uses beside the one it takes.
+    fn sink_extras(&self, sink: &Sink) -> Vec<ValueId> {
+        match sink {
+            Sink::Reduce(i) => match self.body.reductions[*i].kind {
+                ReductionKind::Pick(payload) => vec![payload],
+                ReductionKind::Fold(_) | ReductionKind::Arg(..) | ReductionKind::Running => vec![],
+            },
+            Sink::Accumulate => self.body.accumulate.as_ref().map(|a| a.condition).into_iter().collect(),
+            Sink::Store(_) | Sink::Stage(..) | Sink::Start(_) | Sink::Zero => vec![],
+        }
+    }
+
+    /// All values that these are computed from, down to block primitives that are there already.
+    pub fn needed(&self, roots: impl Iterator<Item = ValueId>) -> Vec<bool> {
+        let mut needed = vec![false; self.body.values.len()];
+        let mut stack: Vec<ValueId> = roots.collect();
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut needed[id], true) || self.slots.contains_key(&id) {
+                continue;
+            }
+            stack.extend(self.body.operands(id));
+            if let Some(of) = self.body.index_of(id) {
+                self.loaded_indices(of, &mut stack);
+            }
+        }
+        needed
+    }
+
+    fn loaded_indices(&self, of: &Affine, values: &mut Vec<ValueId>) {
+        for &(variable, _) in &of.terms {
+            match self.body.variables.definition(variable) {
+                Some(
+                    Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. },
+                ) => {
+                    self.loaded_indices(of, values);
+                }
+                Some(Derived::Loaded { value, .. }) => values.push(*value),
+                None => {}
+            }
+        }
+    }
+
+    /// Computes, before the loop, what does not change in it and is used in it.
+    fn prepare_uniform(&mut self, needed: &[bool], sinks: &[Sink]) {
+        let mut used: Vec<ValueId> = Vec::new();
+        for sink in sinks {
+            used.extend(self.sink_value(sink));
+            used.extend(self.sink_extras(sink));
+        }
+        for id in (0..needed.len()).filter(|&id| needed[id] && self.varies[id]) {
+            used.extend(self.body.operands(id));
+            if let Some(of) = self.body.index_of(id) {
+                self.loaded_indices(of, &mut used);
+            }
+        }
+        used.sort_unstable();
+        used.dedup();
+        for id in used {
+            if !self.varies[id] {
+                self.prepare(id);
+            }
+        }
+    }
+
+    /// Loops over a span: unrolled vectors, vectors, elements.
+    fn span(&mut self, sinks: &[Sink], span: Span) {
+        let lanes = self.lanes as i64;
+        // No more copies than there are registers for the accumulators.
+        let registers = sinks.iter().filter_map(|sink| match sink {
+            Sink::Reduce(i) => self.accumulators.get(i).map(|a| a.vectors.len().max(1)),
+            _ => None,
+        });
+        let unroll = registers.min().unwrap_or(4).min(self.unroll(sinks, span));
+        let step = lanes * unroll as i64;
+        let block = span.block.unwrap_or(span.from);
+        let position = self.b.declare_var(I64);
+        self.b.def_var(position, span.from);
+        let rest = |of: i64| span.length.is_none_or(|n| n % step >= of);
+        if lanes > 1 && span.length.is_none_or(|n| n >= step) {
+            self.steps(sinks, span.to, position, block, lanes as usize, unroll);
+        }
+        if lanes > 1 && unroll > 1 && rest(lanes) {
+            self.steps(sinks, span.to, position, block, lanes as usize, 1);
+        }
+        if lanes == 1 || span.length.is_none_or(|n| n % lanes != 0) {
+            self.steps(sinks, span.to, position, block, 1, 1);
+        }
+    }
+
+    /// Repeats while a whole step fits.
+    fn steps(
+        &mut self,
+        sinks: &[Sink],
+        to: Value,
+        position: Variable,
+        block: Value,
+        lanes: usize,
+        unroll: usize,
+    ) {
+        let step = (lanes * unroll) as i64;
+        let limit = self.b.ins().iadd_imm_s(to, 1 - step);
+        let from = self.b.use_var(position);
+        self.repeat(from, limit, step, |e, i| {
+            let mut places: Vec<At> = (0..unroll)
+                .map(|copy| At {
+                    lanes,
+                    position: i,
+                    offset: (copy * lanes) as i64,
+                    block,
+                    values: HashMap::new(),
+                })
+                .collect();
+            e.at_each(sinks, &mut places);
+            let next = e.b.ins().iadd_imm_s(i, step);
+            e.b.def_var(position, next);
+        });
+    }
+
+    /// All sinks at some places: first all values are computed, then they are written, so that memory that is given on
+    /// is read before it is overwritten.
+    fn at_each(&mut self, sinks: &[Sink], places: &mut [At]) {
+        let mut values: Vec<Vec<Value>> = Vec::with_capacity(sinks.len());
+        for sink in sinks {
+            let taken = match (sink, self.sink_value(sink)) {
+                (Sink::Reduce(_), _) | (_, None) => Vec::new(),
+                // Running sums are stored when they are updated.
+                (Sink::Store(_), Some(value)) if self.is_running(value) => Vec::new(),
+                (_, Some(value)) => places.iter_mut().map(|at| self.lanes_of(at, value)).collect(),
+            };
+            values.push(taken);
+        }
+        for (sink, values) in sinks.iter().zip(values) {
+            for (copy, at) in places.iter_mut().enumerate() {
+                self.sink(sink, at, copy, values.get(copy).copied());
+            }
+        }
+    }
+
+    fn is_running(&self, value: ValueId) -> bool {
+        let ValueKind::Reduced(i) = self.body.values[value].kind else { return false };
+        self.body.reductions[i].kind == ReductionKind::Running
+    }
+
+    fn sink(&mut self, sink: &Sink, at: &mut At, copy: usize, value: Option<Value>) {
+        let body = self.body;
+        match (sink, value) {
+            (Sink::Store(i), Some(value)) => {
+                let store = &body.stores[*i];
+                let rep = self.rep(store.value, at.lanes);
+                self.store(at, rep, value, store.buffer, &store.address);
+            }
+            (Sink::Stage(id, slot), Some(value)) => {
+                let rep = self.rep(*id, at.lanes);
+                let address = self.slot_address(at, *slot, rep.dtype);
+                self.ops().store(rep, value, address, at.offset * rep.dtype.n_bytes() as i64);
+            }
+            (Sink::Accumulate, Some(value)) => self.accumulate(at, value),
+            (Sink::Reduce(i), _) => self.reduce(at, copy, *i),
+            (Sink::Start(i), _) => {
+                let identity = self.identity(*i);
+                let start = self.ops().literal(identity, at.lanes);
+                self.store_accumulator(at, *i, start);
+            }
+            (Sink::Zero, _) => {
+                let accumulate = body.accumulate.as_ref().expect("zeros are for an accumulation");
+                let rep = self.rep(accumulate.value, at.lanes);
+                let zero = self.ops().literal(kiln_ir::Literal::zero(rep.dtype), rep.lanes);
+                self.store(at, rep, zero, accumulate.buffer, &accumulate.address);
+            }
+            (Sink::Store(_), None) => {}
+            (Sink::Stage(..) | Sink::Accumulate, None) => unreachable!("these sinks take a value"),
+        }
+    }
+
+    /// `buffer[address] += value` where the condition holds.
+    pub fn accumulate(&mut self, at: &mut At, value: Value) {
+        let accumulate = self.body.accumulate.as_ref().expect("an accumulation");
+        let rep = self.rep(accumulate.value, at.lanes);
+        let condition = self.lanes_of(at, accumulate.condition);
+        let zero = self.ops().literal(kiln_ir::Literal::zero(rep.dtype), rep.lanes);
+        let value = self.ops().select(rep, condition, value, zero);
+        let before = self.load(at, rep, accumulate.buffer, &accumulate.address);
+        let sum = self.ops().binary(BinaryOp::Add, rep, before, value);
+        self.store(at, rep, sum, accumulate.buffer, &accumulate.address);
+    }
+
+    /// The slot of a reduction that accumulates in scratch memory, by the id of a value that stands for it.
+    fn store_accumulator(&mut self, at: &At, reduction: usize, value: Value) {
+        let slot = self.slots[&self.reduced_key(reduction)];
+        let rep =
+            Rep { dtype: self.body.values[self.body.reductions[reduction].operand].dtype, lanes: at.lanes };
+        let address = self.slot_address(at, slot, rep.dtype);
+        self.ops().store(rep, value, address, at.offset * rep.dtype.n_bytes() as i64);
+    }
+
+    /// The value id that stands for a reduction's result; beyond all values when no value does.
+    pub fn reduced_key(&self, reduction: usize) -> ValueId {
+        let found = self.body.values.iter().position(|v| v.kind == ValueKind::Reduced(reduction));
+        found.unwrap_or(self.body.values.len() + reduction)
+    }
+
+    fn reduce(&mut self, at: &mut At, copy: usize, i: usize) {
+        let reduction = &self.body.reductions[i];
+        let rep = self.rep(reduction.operand, at.lanes);
+        match self.accumulators.get(&i).cloned() {
+            Some(accumulators) if accumulators.payload.is_some() => self.search(at, i, &accumulators),
+            Some(accumulators) => {
+                let register = if at.lanes > 1 { accumulators.vectors[copy] } else { accumulators.scalar };
+                let before = self.b.use_var(register);
+                let after = self.combine(at, rep, i, before);
+                self.b.def_var(register, after);
+                self.store_running(at, i, after);
+            }
+            None => {
+                let slot = self.slots[&self.reduced_key(i)];
+                let address = self.slot_address(at, slot, rep.dtype);
+                let before = self.ops().load(rep, address, at.offset * rep.dtype.n_bytes() as i64);
+                let after = self.combine(at, rep, i, before);
+                self.store_accumulator(at, i, after);
+                self.store_running(at, i, after);
+            }
+        }
+    }
+
+    fn store_running(&mut self, at: &mut At, reduction: usize, value: Value) {
+        if self.body.reductions[reduction].kind != ReductionKind::Running {
+            return;
+        }
+        let body = self.body;
+        for store in
+            body.stores.iter().filter(|store| body.values[store.value].kind == ValueKind::Reduced(reduction))
+        {
+            let rep = self.rep(store.value, at.lanes);
+            self.store(at, rep, value, store.buffer, &store.address);
+        }
+    }
+
+    /// The accumulator with the reduction's operand at this place taken in.
+    fn combine(&mut self, at: &mut At, rep: Rep, i: usize, before: Value) -> Value {
+        let reduction = &self.body.reductions[i];
+        let op = match reduction.kind {
+            ReductionKind::Fold(op) => op,
+            ReductionKind::Running => ReduceOp::Sum,
+            ReductionKind::Arg(..) | ReductionKind::Pick(_) => unreachable!("a search is no fold"),
+        };
+        let operand = reduction.operand;
+        if let ValueKind::Binary(BinaryOp::Mul, x, y) = self.body.values[operand].kind {
+            let once = self.uses[operand] == 1 && !self.slots.contains_key(&operand);
+            if op == ReduceOp::Sum
+                && rep.dtype.is_float()
+                && once
+                && self.target.has_fma
+                && self.varies[operand]
+            {
+                let (x, y) = (self.lanes_of(at, x), self.lanes_of(at, y));
+                return self.b.ins().fma(x, y, before);
+            }
+        }
+        let value = self.lanes_of(at, operand);
+        self.ops().fold(op, rep, before, value)
+    }
+
+    /// Keeps the first greatest (or least) operand, and its index or payload. NaN counts as the greatest (and least).
+    fn search(&mut self, at: &mut At, i: usize, registers: &Accumulators) {
+        let reduction = &self.body.reductions[i];
+        let (payload, found) = registers.payload.expect("a search has a payload");
+        let rep = self.rep(reduction.operand, 1);
+        let value = self.lanes_of(at, reduction.operand);
+        let least = matches!(reduction.kind, ReductionKind::Arg(ArgReduceOp::ArgMin, _));
+        let candidate = match &reduction.kind {
+            ReductionKind::Arg(_, of) => self.index_value(Some(at), of),
+            ReductionKind::Pick(payload) => self.lanes_of(at, *payload),
+            ReductionKind::Fold(_) | ReductionKind::Running => unreachable!("a fold is no search"),
+        };
+        let best = self.b.use_var(registers.scalar);
+        let better = if least { CompareOp::Lt } else { CompareOp::Gt };
+        let mut takes = self.ops().compare(better, rep, value, best);
+        if rep.dtype.is_float() {
+            let value_is_nan = self.ops().compare(CompareOp::Ne, rep, value, value);
+            let best_is_number = self.ops().compare(CompareOp::Eq, rep, best, best);
+            let first_nan = self.b.ins().band(value_is_nan, best_is_number);
+            takes = self.b.ins().bor(takes, first_nan);
+        }
+        let was_found = self.b.use_var(found);
+        let first = self.b.ins().bxor_imm_u(was_found, 1);
+        takes = self.b.ins().bor(takes, first);
+        let best = self.b.ins().select(takes, value, best);
+        let before = self.b.use_var(payload);
+        let kept = self.b.ins().select(takes, candidate, before);
+        let yes = self.b.ins().iconst(cranelift_codegen::ir::types::I8, 1);
+        self.b.def_var(registers.scalar, best);
+        self.b.def_var(payload, kept);
+        self.b.def_var(found, yes);
+    }
+
+    /// How many vectors are computed in one step: enough independent work to hide latencies, as long as it fits
+    /// the 16 registers.
+    pub fn unroll(&self, sinks: &[Sink], span: Span) -> usize {
+        if self.lanes == 1 {
+            return 1;
+        }
+        let needed = self.needed(sinks.iter().filter_map(|sink| self.sink_value(sink)));
+        let n_values = (0..needed.len()).filter(|&id| needed[id] && self.varies[id]).count();
+        let by_size = match n_values {
+            0..=8 => 4,
+            9..=20 => 2,
+            _ => 1,
+        };
+        let extent = span.length.unwrap_or(self.body.extent(self.body.vector_axis) as i64);
+        let by_length = (extent / self.lanes as i64).max(1) as usize;
+        // A power of two, so that the remainder of one span is that of the next.
+        let by_length = 1 << by_length.ilog2();
+        by_size.min(by_length)
+    }
+}
+
+/// A block primitive to be called, and where its operands come from.
+struct Call {
+    op: ValueId,
+    slot: Slot,
+    /// Operands that are put into scratch memory before the call.
+    staged: Vec<(ValueId, Slot)>,
+    kind: CallKind,
+}
+
+enum CallKind {
+    /// The operand is in memory as it is: buffer and address.
+    Unary {
+        routine: Routine,
+        source: Option<(usize, Affine)>,
+    },
+    Binary {
+        routine: Routine,
+        operands: [Slot; 2],
+    },
+    /// `e^(x - c)`, and its sum into a reduction.
+    ExpSub {
+        source: Option<(usize, Affine)>,
+        subtrahend: ValueId,
+        sum: Option<usize>,
+    },
+    Random {
+        key: ValueId,
+        counter: ValueId,
+        element: Affine,
+    },
+}
+
+impl Emitter<'_, '_> {
+    fn plan_call(&mut self, id: ValueId, sinks: &mut Vec<Sink>) -> Call {
+        let slot = self.new_slot(id);
+        let body = self.body;
+        let dtype = body.values[id].dtype;
+        let mut staged = Vec::new();
+        let kind = match &body.values[id].kind {
+            ValueKind::Unary(UnaryOp::Exp, operand) if self.is_shift(*operand).is_some() => {
+                let (x, subtrahend) = self.is_shift(*operand).expect("just asked");
+                let source = self.contiguous(x);
+                if source.is_none() {
+                    staged.push((x, slot));
+                }
+                CallKind::ExpSub { source, subtrahend, sum: self.take_sum(id, sinks) }
+            }
+            ValueKind::Unary(op, operand) => {
+                let source = self.contiguous(*operand);
+                if source.is_none() {
+                    staged.push((*operand, slot));
+                }
+                CallKind::Unary { routine: Routine::Unary(*op), source }
+            }
+            ValueKind::Binary(op, x, y) => {
+                let offset = self.take_scratch(BLOCK as usize * dtype.n_bytes());
+                let address = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+                let other = Slot { address, whole_row: false };
+                staged.extend([(*x, slot), (*y, other)]);
+                CallKind::Binary { routine: Routine::Binary(*op), operands: [slot, other] }
+            }
+            ValueKind::Random { key, counter, element } => {
+                CallKind::Random { key: *key, counter: *counter, element: element.clone() }
+            }
+            _ => unreachable!("no block primitive"),
+        };
+        Call { op: id, slot, staged, kind }
+    }
+
+    /// The slot of a block primitive: that of a whole row when the value is needed in several phases.
+    fn new_slot(&mut self, id: ValueId) -> Slot {
+        let slot = self.kept_rows.get(&id).copied().unwrap_or_else(|| {
+            let offset = self.take_scratch(BLOCK as usize * self.body.values[id].dtype.n_bytes());
+            Slot { address: self.b.ins().iadd_imm_s(self.scratch, offset as i64), whole_row: false }
+        });
+        self.slots.insert(id, slot);
+        slot
+    }
+
+    /// `x` and `c` of `x - c` where `c` stays the same along the vector axis and the difference is used once.
+    fn is_shift(&self, id: ValueId) -> Option<(ValueId, ValueId)> {
+        match self.body.values[id].kind {
+            ValueKind::Binary(BinaryOp::Sub, x, c)
+                if self.varies[x] && !self.varies[c] && self.uses[id] == 1 =>
+            {
+                Some((x, c))
+            }
+            _ => None,
+        }
+    }
+
+    /// The address of a value that is a load of neighbouring elements.
+    fn contiguous(&self, id: ValueId) -> Option<(usize, Affine)> {
+        let ValueKind::Load { buffer, address } = &self.body.values[id].kind else { return None };
+        let axis = self.body.vector_axis;
+        let jumps = self.body.affine_varies(&address.without(axis), |a| a == axis, &self.varies);
+        (address.coefficient(axis) == 1 && !jumps).then(|| (*buffer, address.clone()))
+    }
+
+    /// A sum of this value among the sinks, taken out of them: the primitive returns it.
+    fn take_sum(&self, id: ValueId, sinks: &mut Vec<Sink>) -> Option<usize> {
+        let found = sinks.iter().position(|sink| match sink {
+            Sink::Reduce(i) => {
+                let reduction = &self.body.reductions[*i];
+                reduction.operand == id
+                    && reduction.kind == ReductionKind::Fold(ReduceOp::Sum)
+                    && self.accumulators.contains_key(i)
+            }
+            _ => false,
+        })?;
+        let Sink::Reduce(i) = sinks.remove(found) else { unreachable!("just found") };
+        Some(i)
+    }
+
+    fn call(&mut self, call: &Call, span: Span) {
+        let dtype = self.body.values[call.op].dtype;
+        let block = span.block.unwrap_or(span.from);
+        let n = self.b.ins().isub(span.to, span.from);
+        let mut at = At { lanes: 1, position: span.from, offset: 0, block, values: HashMap::new() };
+        let dst = self.slot_address(&at, call.slot, dtype);
+        let mut source_address = |e: &mut Self, source: &Option<(usize, Affine)>| match source {
+            Some((buffer, address)) => {
+                let index = e.index_value(Some(&mut at), address);
+                e.element(e.buffers[*buffer], index, dtype)
+            }
+            None => dst,
+        };
+        match &call.kind {
+            CallKind::Unary { routine, source } => {
+                let src = source_address(self, source);
+                let function = self.block_function(*routine, dtype);
+                self.b.ins().call(function, &[dst, src, n]);
+            }
+            CallKind::Binary { routine, operands } => {
+                let [x, y] = operands.map(|slot| self.slot_address(&at, slot, dtype));
+                let function = self.block_function(*routine, dtype);
+                self.b.ins().call(function, &[dst, x, y, n]);
+            }
+            CallKind::ExpSub { source, subtrahend, sum } => {
+                let src = source_address(self, source);
+                let c = self.uniform(*subtrahend);
+                self.call_exp_sub(dtype, [dst, src, n, c], *sum);
+            }
+            CallKind::Random { key, counter, element } => {
+                let first = self.index_value(Some(&mut at), element);
+                self.call_philox(dst, n, *key, *counter, first);
+            }
+        }
+    }
+
+    fn call_exp_sub(&mut self, dtype: DType, arguments: [Value; 4], sum: Option<usize>) {
+        let (isa, ty) = (self.target.kernels, if dtype == DType::F32 { F32 } else { F64 });
+        let parameters = [I64, I64, I64, ty];
+        let (f32s, f64s) = (math::rows_f32(isa), math::rows_f64(isa));
+        let Some(reduction) = sum else {
+            let (name, address) = match dtype {
+                DType::F32 => (f32s.exp_sub.symbol, f32s.exp_sub.function as *const u8),
+                _ => (f64s.exp_sub.symbol, f64s.exp_sub.function as *const u8),
+            };
+            let function = self.symbols.import(self.b.func, name, address, &parameters, &[]);
+            self.b.ins().call(function, &arguments);
+            return;
+        };
+        let (name, address) = match dtype {
+            DType::F32 => (f32s.exp_sub_sum.symbol, f32s.exp_sub_sum.function as *const u8),
+            _ => (f64s.exp_sub_sum.symbol, f64s.exp_sub_sum.function as *const u8),
+        };
+        let function = self.symbols.import(self.b.func, name, address, &parameters, &[ty]);
+        let call = self.b.ins().call(function, &arguments);
+        let partial = self.b.inst_results(call)[0];
+        let register = self.accumulators[&reduction].scalar;
+        let before = self.b.use_var(register);
+        let after = self.b.ins().fadd(before, partial);
+        self.b.def_var(register, after);
+    }
+}

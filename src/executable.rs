@@ -1,0 +1,248 @@
+//! A compiled program: code, memory and threads, run by one call.
+
+use crate::codegen::contraction::ContractionCall;
+use crate::codegen::driver::DriverFunction;
+use crate::compile::{CodeText, CompileOptions, LinkedCode, StageTime, constants, updated_inputs};
+use crate::runtime::{AlignedBuffer, Team};
+use crate::state::{State, data_pointer, read_bytes, write_bytes};
+use kiln_ir::kernel::Place;
+use kiln_ir::{Graph, NodeId, TensorData, TensorType};
+use kiln_passes::lower::Lowered;
+use kiln_passes::pipeline::Report;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Where an address that generated code uses comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pointer {
+    /// The buffer of an input: state or batch.
+    Input(usize),
+    /// The arena, at an offset.
+    Arena(usize),
+    /// A constant.
+    Constant(NodeId),
+}
+
+/// Linked code and what it needs.
+pub(crate) struct Program {
+    pub driver: DriverFunction,
+    pub code: LinkedCode,
+    /// Generated code holds the addresses of these: boxed, so that they never move.
+    #[expect(clippy::vec_box, reason = "their addresses are part of the code")]
+    pub calls: Vec<Box<ContractionCall>>,
+    pub pointers: Vec<Pointer>,
+    pub scratch_bytes: usize,
+    pub n_threads: usize,
+}
+
+/// A compiled program. [`run`](Executable::run) allocates nothing and returns when the whole program is done.
+pub struct Executable {
+    graph: Graph,
+    lowered: Lowered,
+    program: Program,
+    team: Arc<Team>,
+    n_state: usize,
+    /// All addresses that the code uses; those of inputs are set by each run.
+    table: Vec<*mut u8>,
+    /// Positions in the table of each input's addresses.
+    patches: Vec<(usize, usize)>,
+    arena: AlignedBuffer,
+    /// The scratch memory of all threads, and the distance from one to the next.
+    scratch: AlignedBuffer,
+    scratch_stride: usize,
+    constants: HashMap<NodeId, AlignedBuffer>,
+    pub(crate) times: Vec<StageTime>,
+    pub(crate) report: Report,
+    pub(crate) text: CodeText,
+}
+
+// SAFETY: the addresses in the table are of memory that the executable owns (or that a run borrows for its duration);
+// nothing else points to it.
+unsafe impl Send for Executable {}
+
+/// What the threads of a run share.
+struct Shared {
+    driver: DriverFunction,
+    table: *const *mut u8,
+    scratch: *mut u8,
+    scratch_stride: usize,
+}
+
+// SAFETY: the threads only read these addresses; what they point to is divided among the threads by the program.
+unsafe impl Sync for Shared {}
+
+impl Executable {
+    pub(crate) fn new(
+        graph: Graph,
+        lowered: Lowered,
+        program: Program,
+        options: &CompileOptions,
+    ) -> Executable {
+        let mut arena = AlignedBuffer::zeroed(lowered.plan.arena_bytes);
+        let scratch_stride = program.scratch_bytes.next_multiple_of(4096);
+        let scratch = AlignedBuffer::zeroed(scratch_stride * program.n_threads);
+        let mut constants: HashMap<NodeId, AlignedBuffer> = constants(&graph)
+            .into_iter()
+            .map(|(node, data)| {
+                let mut buffer = AlignedBuffer::zeroed(data.ty().n_bytes());
+                write_bytes(&data, buffer.as_mut_slice());
+                (node, buffer)
+            })
+            .collect();
+        let arena_start = arena.as_mut_ptr();
+        let mut address = |pointer: &Pointer| match pointer {
+            Pointer::Input(_) => std::ptr::null_mut(),
+            Pointer::Arena(offset) => arena_start.wrapping_add(*offset),
+            Pointer::Constant(node) => constants.get_mut(node).expect("a constant of the graph").as_mut_ptr(),
+        };
+        let table = program.pointers.iter().map(&mut address).collect();
+        let patches = (program.pointers.iter().enumerate())
+            .filter_map(|(at, pointer)| match pointer {
+                Pointer::Input(input) => Some((at, *input)),
+                Pointer::Arena(_) | Pointer::Constant(_) => None,
+            })
+            .collect();
+        Executable {
+            graph,
+            lowered,
+            program,
+            team: options.team.clone(),
+            n_state: options.n_state,
+            table,
+            patches,
+            arena,
+            scratch,
+            scratch_stride,
+            constants,
+            times: Vec::new(),
+            report: Report::default(),
+            text: CodeText::default(),
+        }
+    }
+
+    /// Runs the program: one whole step. State is updated in place.
+    ///
+    /// # Panics
+    /// When state or batch do not have the number and the types of the inputs: callers check what users give them.
+    pub fn run(&mut self, state: &mut State, batch: &[&TensorData]) {
+        self.check_inputs(state, batch);
+        for &(at, input) in &self.patches {
+            self.table[at] = match input.checked_sub(self.n_state) {
+                None => state.pointer(input),
+                // Batches are only read: no output updates them.
+                Some(position) => data_pointer(batch[position]).cast_mut(),
+            };
+        }
+        let shared = Shared {
+            driver: self.program.driver,
+            table: self.table.as_ptr(),
+            scratch: self.scratch.as_mut_ptr(),
+            scratch_stride: self.scratch_stride,
+        };
+        let enter = |shared: &Shared, thread: usize, barrier: *const u8| {
+            let scratch = shared.scratch.wrapping_add(thread * shared.scratch_stride);
+            // SAFETY: the code was generated for this table; every address in it is that of a buffer of the type that
+            // the code expects, checked above for inputs and laid out by the memory plan for the rest; each thread has
+            // scratch memory of its own.
+            unsafe { (shared.driver)(shared.table, scratch, thread, barrier) }
+        };
+        if self.program.n_threads == 1 {
+            enter(&shared, 0, std::ptr::null());
+        } else {
+            let shared = &shared;
+            self.team.run(|worker| enter(shared, worker.thread, (&raw const *worker.barrier).cast()));
+        }
+    }
+
+    fn check_inputs(&self, state: &State, batch: &[&TensorData]) {
+        let inputs = self.graph.inputs();
+        assert!(state.types().len() >= self.n_state, "the program has {} pieces of state", self.n_state);
+        assert_eq!(batch.len(), inputs.len() - self.n_state, "the number of batch tensors");
+        for (i, &input) in inputs.iter().enumerate() {
+            let expected = self.graph.node(input).ty();
+            match i.checked_sub(self.n_state) {
+                None => assert!(state.types()[i] == *expected, "state {i} has another type"),
+                Some(position) => {
+                    let given = batch[position];
+                    let same = given.dtype() == expected.dtype && *given.shape() == expected.shape;
+                    assert!(same, "batch tensor {position} has another type");
+                }
+            }
+        }
+    }
+
+    /// A copy of an output of the last run that updates no state; by position among all outputs.
+    ///
+    /// # Panics
+    /// When the output updates state (ask the [`State`]) or there is no such output.
+    pub fn output(&self, k: usize) -> TensorData {
+        let (ty, bytes) = self.output_bytes(k);
+        read_bytes(ty, bytes)
+    }
+
+    /// An output of one `f32` of the last run, such as a loss, without an allocation.
+    ///
+    /// # Panics
+    /// When the output is of another type.
+    pub fn scalar_f32(&self, k: usize) -> f32 {
+        let (ty, bytes) = self.output_bytes(k);
+        assert_eq!((ty.dtype, ty.n_elements()), (kiln_ir::DType::F32, 1), "output {k} is no f32 scalar");
+        f32::from_ne_bytes(bytes.try_into().expect("four bytes"))
+    }
+
+    fn output_bytes(&self, k: usize) -> (&TensorType, &[u8]) {
+        let value = self.graph.outputs()[k].value;
+        let ty = self.graph.node(value).ty();
+        let bytes = match self.lowered.plan.placement(value).place {
+            Place::Arena(offset) => &self.arena.as_slice()[offset..offset + ty.n_bytes()],
+            Place::Constant => &self.constants[&value].as_slice()[..ty.n_bytes()],
+            Place::Input(i) => panic!("output {k} is state {i}"),
+        };
+        (ty, bytes)
+    }
+
+    /// The optimized graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Kernels, their loops and the memory plan.
+    pub fn lowered(&self) -> &Lowered {
+        &self.lowered
+    }
+
+    /// What the passes did.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Time of each stage of compilation.
+    pub fn times(&self) -> &[StageTime] {
+        &self.times
+    }
+
+    /// The text of the generated code, when it was kept.
+    pub fn text(&self) -> &CodeText {
+        &self.text
+    }
+
+    /// Bytes of machine code.
+    pub fn code_bytes(&self) -> usize {
+        self.program.code.n_bytes()
+    }
+
+    /// How many threads take part in a run.
+    pub fn n_threads(&self) -> usize {
+        self.program.n_threads
+    }
+
+    /// What the tiles of contractions compute, in the order of their kernels.
+    pub fn contractions(&self) -> impl Iterator<Item = String> + '_ {
+        self.program.calls.iter().map(|call| call.describe())
+    }
+
+    /// The positions of the inputs that a run overwrites.
+    pub fn updated_inputs(&self) -> impl Iterator<Item = usize> {
+        updated_inputs(&self.graph).into_iter()
+    }
+}

@@ -1,0 +1,90 @@
+//! The state of programs: parameters, optimizer state, counters. It lives between steps, and several programs (a training
+//! step, an evaluation) can work on the same state.
+
+use crate::runtime::AlignedBuffer;
+use kiln_ir::data::Storage;
+use kiln_ir::{TensorData, TensorType};
+
+/// One buffer per state input of a program, in the order of the inputs.
+pub struct State {
+    buffers: Vec<AlignedBuffer>,
+    types: Vec<TensorType>,
+}
+
+impl State {
+    /// Zeros of these types.
+    pub fn new(types: &[TensorType]) -> State {
+        let buffers = types.iter().map(|ty| AlignedBuffer::zeroed(ty.n_bytes())).collect();
+        State { buffers, types: types.to_vec() }
+    }
+
+    /// The types, in order.
+    pub fn types(&self) -> &[TensorType] {
+        &self.types
+    }
+
+    /// Sets one value.
+    ///
+    /// # Panics
+    /// When the value is of another type.
+    pub fn set(&mut self, i: usize, value: &TensorData) {
+        assert_eq!(value.ty(), self.types[i], "state {i} has another type");
+        write_bytes(value, self.buffers[i].as_mut_slice());
+    }
+
+    /// A copy of one value.
+    pub fn get(&self, i: usize) -> TensorData {
+        read_bytes(&self.types[i], self.buffers[i].as_slice())
+    }
+
+    /// Address of a value's elements, for a program to work on.
+    pub(crate) fn pointer(&mut self, i: usize) -> *mut u8 {
+        self.buffers[i].as_mut_ptr()
+    }
+}
+
+/// Address of the elements of a host tensor.
+pub(crate) fn data_pointer(data: &TensorData) -> *const u8 {
+    match data.storage() {
+        Storage::F32(v) => v.as_ptr().cast(),
+        Storage::F64(v) => v.as_ptr().cast(),
+        Storage::I32(v) => v.as_ptr().cast(),
+        Storage::I64(v) => v.as_ptr().cast(),
+        Storage::U8(v) => v.as_ptr(),
+        Storage::Bool(v) => v.as_ptr().cast(),
+    }
+}
+
+/// Writes the elements of a tensor as bytes.
+pub(crate) fn write_bytes(data: &TensorData, bytes: &mut [u8]) {
+    match data.storage() {
+        Storage::F32(v) => copy_elements(v, bytes, f32::to_ne_bytes),
+        Storage::F64(v) => copy_elements(v, bytes, f64::to_ne_bytes),
+        Storage::I32(v) => copy_elements(v, bytes, i32::to_ne_bytes),
+        Storage::I64(v) => copy_elements(v, bytes, i64::to_ne_bytes),
+        Storage::U8(v) => bytes.copy_from_slice(v),
+        Storage::Bool(v) => copy_elements(v, bytes, |b| [b as u8]),
+    }
+}
+
+fn copy_elements<T: Copy, const N: usize>(elements: &[T], bytes: &mut [u8], to_bytes: impl Fn(T) -> [u8; N]) {
+    for (element, bytes) in elements.iter().zip(bytes.chunks_exact_mut(N)) {
+        bytes.copy_from_slice(&to_bytes(*element));
+    }
+}
+
+/// A tensor from its elements as bytes. A byte that is no truth value counts as true.
+pub(crate) fn read_bytes(ty: &TensorType, bytes: &[u8]) -> TensorData {
+    fn elements<T, const N: usize>(bytes: &[u8], from_bytes: impl Fn([u8; N]) -> T) -> Vec<T> {
+        bytes.chunks_exact(N).map(|chunk| from_bytes(chunk.try_into().expect("chunks of N bytes"))).collect()
+    }
+    let shape = ty.shape.clone();
+    match ty.dtype {
+        kiln_ir::DType::F32 => TensorData::new(shape, elements(bytes, f32::from_ne_bytes)),
+        kiln_ir::DType::F64 => TensorData::new(shape, elements(bytes, f64::from_ne_bytes)),
+        kiln_ir::DType::I32 => TensorData::new(shape, elements(bytes, i32::from_ne_bytes)),
+        kiln_ir::DType::I64 => TensorData::new(shape, elements(bytes, i64::from_ne_bytes)),
+        kiln_ir::DType::U8 => TensorData::new(shape, bytes.to_vec()),
+        kiln_ir::DType::Bool => TensorData::new(shape, elements(bytes, |[b]: [u8; 1]| b != 0)),
+    }
+}
