@@ -97,8 +97,12 @@ fn register_libcalls(builder: &mut JITBuilder) {
         [("ceilf", ceilf), ("floorf", floorf), ("truncf", truncf), ("nearbyintf", nearbyintf)];
     let f64s: [(&str, extern "C" fn(f64) -> f64); 4] =
         [("ceil", ceil), ("floor", floor), ("trunc", trunc), ("nearbyint", nearbyint)];
-    f32s.iter().for_each(|(name, function)| drop(builder.symbol(*name, *function as *const u8)));
-    f64s.iter().for_each(|(name, function)| drop(builder.symbol(*name, *function as *const u8)));
+    for (name, function) in f32s {
+        builder.symbol(name, function as *const u8);
+    }
+    for (name, function) in f64s {
+        builder.symbol(name, function as *const u8);
+    }
 }
 
 macro_rules! libcalls {

@@ -122,7 +122,8 @@ impl Emitter<'_, '_> {
 
     fn sink_value(&self, sink: &Sink) -> Option<ValueId> {
         match sink {
-            Sink::Store(i) => Some(self.body.stores[*i].value),
+            // Running sums are stored when they are updated.
+            Sink::Store(i) => Some(self.body.stores[*i].value).filter(|&value| !self.is_running(value)),
             Sink::Reduce(i) => Some(self.body.reductions[*i].operand),
             Sink::Stage(value, _) => Some(*value),
             Sink::Accumulate => self.body.accumulate.as_ref().map(|a| a.value),
@@ -255,8 +256,6 @@ impl Emitter<'_, '_> {
         for sink in sinks {
             let taken = match (sink, self.sink_value(sink)) {
                 (Sink::Reduce(_), _) | (_, None) => Vec::new(),
-                // Running sums are stored when they are updated.
-                (Sink::Store(_), Some(value)) if self.is_running(value) => Vec::new(),
                 (_, Some(value)) => places.iter_mut().map(|at| self.lanes_of(at, value)).collect(),
             };
             values.push(taken);

@@ -1,5 +1,6 @@
 //! Tests across crates: what a user sees, against recorded numbers and the reference interpreter.
 
+mod compiled;
 mod errors;
 mod grad_cases;
 mod optimizers;

@@ -3,7 +3,7 @@
 //! Source: Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3*, SC 2011.
 //!
 //! The state is `i64[2]`: a key and a counter. Element `i` (row-major) of the result is word `i % 4` of the block
-//! whose 128-bit counter is `counter + i / 4` (the upper 64 bits are zero) under the key split into two 32-bit
+//! whose 128-bit counter is `counter + i / 4` (the counter read as unsigned) under the key split into two 32-bit
 //! words, low word first. The op does not advance the state: the program adds to the counter what it drew.
 
 use super::rule::{self, Accepts};
@@ -37,8 +37,10 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// Element `i` (row-major) of `random_bits` in a state.
 pub fn reference(key: i64, counter: i64, i: usize) -> i32 {
-    let block = (counter as u64).wrapping_add((i / 4) as u64);
-    let words = philox([block as u32, (block >> 32) as u32, 0, 0], [key as u32, (key >> 32) as u32]);
+    // 128 bits: a counter near the end of the lower 64 goes on in the upper ones.
+    let block = u128::from(counter as u64) + (i / 4) as u128;
+    let words =
+        philox([0, 32, 64, 96].map(|shift| (block >> shift) as u32), [key as u32, (key >> 32) as u32]);
     words[i % 4] as i32
 }
 
