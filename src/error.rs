@@ -177,17 +177,19 @@ pub enum Problem {
         /// The name.
         name: String,
     },
-    /// The loss is not one number.
-    #[error("the loss must be one floating-point number, it is {ty}")]
-    LossNotScalar {
+    /// What is differentiated is not one number.
+    #[error("{what} must be one floating-point number, it is {ty}")]
+    NotScalar {
+        /// What it is: the loss, or the value that a gradient is taken of.
+        what: &'static str,
         /// Its type.
         ty: TensorType,
     },
-    /// A gradient was asked for of or for something that has none.
-    #[error("{what} has no gradient")]
-    NotDifferentiable {
-        /// What was asked for, with the reason.
-        what: String,
+    /// A gradient was asked for that does not exist.
+    #[error("no gradient reaches the value")]
+    NoGradient {
+        /// The ops that cut its paths; none when what is differentiated does not depend on it.
+        cuts: Vec<Cut>,
     },
 }
 
@@ -206,8 +208,12 @@ impl Problem {
             Problem::RepeatedParameter { .. } => {
                 vec!["names are the paths of fields in `kiln::parameters!`".into()]
             }
-            Problem::LossNotScalar { .. } => vec!["reduce it with `mean(..)` or `sum(..)`".into()],
-            Problem::Type(_) | Problem::NotDifferentiable { .. } => Vec::new(),
+            Problem::NotScalar { .. } => vec!["reduce it with `mean(..)` or `sum(..)`".into()],
+            Problem::NoGradient { cuts } if cuts.is_empty() => {
+                vec!["what is differentiated does not depend on it".into()]
+            }
+            Problem::NoGradient { cuts } => cuts.iter().map(Cut::with_line).collect(),
+            Problem::Type(_) => Vec::new(),
         }
     }
 }
@@ -245,6 +251,14 @@ pub struct Cut {
     pub reason: &'static str,
     /// The user's line.
     pub source: Option<Source>,
+}
+
+impl Cut {
+    /// The sentence, with the user's line.
+    fn with_line(&self) -> String {
+        let line = self.source.as_ref().map_or(String::new(), |source| format!(", {source}"));
+        format!("`{}` cuts the path: {}{line}", self.op, self.reason)
+    }
 }
 
 impl fmt::Display for Unreached {

@@ -8,14 +8,17 @@
 //! Source lines come from `#[track_caller]`: every public method that records carries it. A composed function pins
 //! the line of its caller for the ops it consists of, see [`Tracer::within`].
 
+mod recorder;
+
 use crate::eager::{SharedEvaluator, Value};
-use crate::error::{Error, Mistake, OperandNote, Problem};
+use crate::error::{Cut, Error, Mistake, OperandNote, Problem};
 use crate::nn::ParamId;
 use crate::tensor::Tensor;
 use kiln_ir::{Emit, Graph, NodeId, Op, Source, TensorData, TensorType};
-use kiln_passes::gradient::{GradientError, Unreached, scalar_gradient};
+use kiln_passes::gradient::{self, scalar_gradient};
+use recorder::{Frame, Random, Recorder, Tape, roles};
+use smallvec::SmallVec;
 use std::cell::{Ref, RefCell};
-use std::collections::{BTreeSet, HashMap};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,41 +37,6 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Tracer(Rc<RefCell<Recorder>>);
 
-/// The state of a trace.
-pub(crate) struct Recorder {
-    graph: Graph,
-    mistakes: Vec<Mistake>,
-    frame: Frame,
-    training: bool,
-    parameters: HashMap<ParamId, NodeId>,
-    random: Option<Random>,
-    detached: BTreeSet<NodeId>,
-    eager: Option<Tape>,
-}
-
-/// Where the trace stands in the user's program.
-#[derive(Clone)]
-struct Frame {
-    /// Layer names, outermost first, joined with dots.
-    scope: Arc<str>,
-    /// The composed function that is being traced, if any: the outermost one.
-    function: Option<&'static str>,
-    /// The user's line that all ops get, if it is pinned.
-    pinned: Option<&'static Location<'static>>,
-}
-
-/// The random state of the program, and how far this trace has advanced it.
-struct Random {
-    state: NodeId,
-    n_blocks: i64,
-}
-
-/// Values beside the nodes, by index of node.
-struct Tape {
-    evaluator: SharedEvaluator,
-    values: Vec<Option<Value>>,
-}
-
 impl Tracer {
     /// A trace that records only; `name` becomes the graph's.
     pub fn new(name: &str) -> Tracer {
@@ -77,21 +45,11 @@ impl Tracer {
 
     /// A trace that computes each op at once.
     pub fn eager(name: &str, evaluator: SharedEvaluator) -> Tracer {
-        Tracer::with(name, Some(Tape { evaluator, values: Vec::new() }))
+        Tracer::with(name, Some(Tape::new(evaluator)))
     }
 
     fn with(name: &str, eager: Option<Tape>) -> Tracer {
-        let frame = Frame { scope: Arc::from(""), function: None, pinned: None };
-        Tracer(Rc::new(RefCell::new(Recorder {
-            graph: Graph::new(name),
-            mistakes: Vec::new(),
-            frame,
-            training: false,
-            parameters: HashMap::new(),
-            random: None,
-            detached: BTreeSet::new(),
-            eager,
-        })))
+        Tracer(Rc::new(RefCell::new(Recorder::new(name, eager))))
     }
 
     /// Whether ops are computed at once.
@@ -180,8 +138,8 @@ impl Tracer {
         if operands.iter().any(|t| !self.is(t.tracer())) {
             return self.refuse_at(location, Problem::OtherTrace { op: op.name() }, &roles(&op, operands));
         }
-        let ids: smallvec::SmallVec<[NodeId; 3]> = operands.iter().map(|t| t.expect_id()).collect();
-        let types: smallvec::SmallVec<[&TensorType; 3]> = operands.iter().map(|t| t.ty()).collect();
+        let ids: SmallVec<[NodeId; 3]> = operands.iter().map(|t| t.expect_id()).collect();
+        let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|t| t.ty()).collect();
         // Checked before the graph is asked, because a mistake needs the op, which the graph consumes.
         match op.infer(&types) {
             Err(problem) => self.refuse_at(location, problem.into(), &roles(&op, operands)),
@@ -346,7 +304,7 @@ impl Tracer {
 
     /// The value of a node in an eager trace.
     pub(crate) fn value(&self, id: NodeId) -> Option<Value> {
-        self.0.borrow().eager.as_ref()?.values.get(id.index())?.clone()
+        self.0.borrow().eager.as_ref()?.value(id).cloned()
     }
 
     /// The graph as far as it was traced.
@@ -371,145 +329,45 @@ impl Tracer {
         if of.id().is_none() || with_respect_to.iter().any(|t| t.id().is_none()) {
             return with_respect_to.iter().map(poisoned).collect();
         }
-        match self.derive(of, with_respect_to) {
-            Err(error) => {
-                self.refuse(Problem::NotDifferentiable { what: error.to_string() }, &[("of", of)]);
-                with_respect_to.iter().map(poisoned).collect()
-            }
-            Ok(gradients) => {
-                let mut result = Vec::new();
-                for (gradient, tensor) in gradients.into_iter().zip(with_respect_to) {
-                    result.push(match gradient {
-                        Ok(id) => self.tensor(id),
-                        Err(unreached) => {
-                            let cuts: Vec<String> =
-                                unreached.cuts.iter().map(|c| format!("`{}` ({})", c.op, c.reason)).collect();
-                            let what = match cuts.is_empty() {
-                                true => "a value that the result does not depend on".to_string(),
-                                false => format!("a value behind {}", cuts.join(", ")),
-                            };
-                            self.refuse(Problem::NotDifferentiable { what }, &[("value", tensor)])
-                        }
-                    });
-                }
-                result
-            }
+        if of.rank() != 0 || !of.dtype().is_float() {
+            self.refuse(
+                Problem::NotScalar { what: "what a gradient is taken of", ty: of.ty().clone() },
+                &[("of", of)],
+            );
+            return with_respect_to.iter().map(poisoned).collect();
         }
+        let mut gradients = Vec::new();
+        for (gradient, tensor) in self.derive(of, with_respect_to).into_iter().zip(with_respect_to) {
+            gradients.push(match gradient {
+                Ok(gradient) => gradient,
+                Err(cuts) => self.refuse(Problem::NoGradient { cuts }, &[("value", tensor)]),
+            });
+        }
+        gradients
     }
 
-    /// As [`gradient`](Tracer::gradient), with the reason for each value that no gradient reaches.
-    pub(crate) fn derive(
-        &self,
-        of: &Tensor,
-        with_respect_to: &[&Tensor],
-    ) -> Result<Vec<Result<NodeId, Unreached>>, GradientError> {
+    /// The gradients of one floating-point number, or for each value the ops that cut its paths.
+    pub(crate) fn derive(&self, of: &Tensor, with_respect_to: &[&Tensor]) -> Vec<Result<Tensor, Vec<Cut>>> {
         let ids: Vec<NodeId> = with_respect_to.iter().map(|t| t.expect_id()).collect();
         let mut recorder = self.0.borrow_mut();
         let detached = recorder.detached.clone();
-        scalar_gradient(&mut *recorder, of.expect_id(), &ids, &detached)
+        let derived = scalar_gradient(&mut *recorder, of.expect_id(), &ids, &detached)
+            .unwrap_or_else(|error| panic!("internal error: of {} {error}; please report this", of.ty()));
+        drop(recorder);
+        let cut = |cut: &gradient::Cut| Cut {
+            op: cut.op,
+            reason: cut.reason,
+            source: self.graph().node(cut.node).source.clone(),
+        };
+        let result = |result: Result<NodeId, gradient::Unreached>| match result {
+            Ok(id) => Ok(self.tensor(id)),
+            Err(unreached) => Err(unreached.cuts.iter().map(cut).collect()),
+        };
+        derived.into_iter().map(result).collect()
     }
 
     /// Whether a node is the value of a parameter.
     pub(crate) fn is_parameter(&self, id: NodeId) -> bool {
         self.0.borrow().parameters.values().any(|&value| value == id)
     }
-}
-
-impl Recorder {
-    fn source(&self, location: &'static Location<'static>) -> Source {
-        Source { location: self.frame.pinned.unwrap_or(location), scope: self.frame.scope.clone() }
-    }
-
-    /// Sets the source and the name of the next node.
-    fn locate(&mut self, location: &'static Location<'static>, op: &str) {
-        self.graph.current_source = Some(self.source(location));
-        // Names are for dumps, which an eager trace has none of; there their cost would be paid at each op.
-        self.graph.current_name = if self.eager.is_some() { None } else { self.name(op) };
-    }
-
-    /// `fc1.softmax.exp`: the layer, the composed function, the op; nothing outside of both.
-    fn name(&self, op: &str) -> Option<Arc<str>> {
-        let scope: &str = &self.frame.scope;
-        match (scope, self.frame.function) {
-            ("", None) => None,
-            ("", Some(function)) => Some(Arc::from(format!("{function}.{op}"))),
-            (scope, None) => Some(Arc::from(format!("{scope}.{op}"))),
-            (scope, Some(function)) => Some(Arc::from(format!("{scope}.{function}.{op}"))),
-        }
-    }
-}
-
-impl Emit for Recorder {
-    #[track_caller]
-    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
-        let id = self.graph.emit(op, operands);
-        if let Some(tape) = &mut self.eager {
-            tape.compute(&self.graph, id);
-        }
-        id
-    }
-
-    fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    fn graph_mut(&mut self) -> &mut Graph {
-        &mut self.graph
-    }
-}
-
-impl Tape {
-    fn compute(&mut self, graph: &Graph, id: NodeId) {
-        let node = graph.node(id);
-        let value = match node.op() {
-            // A constant is its own value: nothing to compute.
-            Op::Dense(data) => data.clone(),
-            op => {
-                let operands: smallvec::SmallVec<[&Value; 3]> =
-                    node.operands().iter().map(|&operand| self.get(operand)).collect();
-                self.evaluator.borrow_mut().evaluate(op, &operands, node.ty())
-            }
-        };
-        self.set(id, value);
-    }
-
-    fn get(&self, id: NodeId) -> &Value {
-        let value = self.values.get(id.index()).and_then(Option::as_ref);
-        value.unwrap_or_else(|| panic!("node {id:?} of an eager trace has no value"))
-    }
-
-    fn set(&mut self, id: NodeId, value: Value) {
-        if self.values.len() <= id.index() {
-            self.values.resize(id.index() + 1, None);
-        }
-        self.values[id.index()] = Some(value);
-    }
-}
-
-/// What each operand of an op is called in errors.
-fn roles<'a>(op: &Op, operands: &[&'a Tensor]) -> Vec<(&'static str, &'a Tensor)> {
-    let names: &[&'static str] = match op {
-        Op::Input(_) | Op::Fill(..) | Op::Dense(_) | Op::Iota { .. } => &[],
-        Op::Unary(_)
-        | Op::Cast(_)
-        | Op::Reduce(..)
-        | Op::ArgReduce(..)
-        | Op::Cumulative(_)
-        | Op::Reshape(_)
-        | Op::Permute(_)
-        | Op::Broadcast { .. }
-        | Op::Slice(_)
-        | Op::Pad(_)
-        | Op::Reverse(_) => &["operand"],
-        Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Dot(_) => &["lhs", "rhs"],
-        Op::Select => &["condition", "on_true", "on_false"],
-        Op::Concatenate(_) => &[],
-        Op::Conv(_) => &["x", "kernel"],
-        Op::Window(..) => &["x", "values"],
-        Op::Gather(_) => &["x", "indices"],
-        Op::ScatterAdd { .. } => &["updates", "indices"],
-        Op::RandomBits(_) => &["state"],
-    };
-    let name = |i: usize| names.get(i).copied().unwrap_or("operand");
-    operands.iter().enumerate().map(|(i, &t)| (name(i), t)).collect()
 }

@@ -36,7 +36,7 @@ pub use plan::Task;
 use crate::checkpoint;
 use crate::error::Error;
 use crate::nn::{Model, Module};
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, Sgd};
 use crate::tensor::Tensor;
 use backend::{Backend, Eager, Interpreter, reference_evaluator};
 use kiln_ir::{Graph, TensorData, TensorType};
@@ -100,9 +100,9 @@ impl<'m> Trainer<'m> {
     /// Errors: the batch has other types than the trainer was compiled for.
     #[track_caller]
     pub fn step(&mut self, inputs: &impl Batch, targets: &impl Batch) -> Result<f32, Error> {
-        let location = Location::caller();
-        let results = self.run_checked(Task::Train, inputs, targets, location)?;
-        Ok(results[0].get(0).as_f64() as f32)
+        let (inputs, targets) = (inputs.tensors(), targets.tensors());
+        self.check(&inputs, &targets, Location::caller())?;
+        self.backend.step(&self.plan, [&inputs, &targets]).map(|loss| loss as f32)
     }
 
     /// The loss of a batch and the prediction for it, as outside of training: nothing is dropped or updated.
@@ -137,23 +137,22 @@ impl<'m> Trainer<'m> {
         inputs: &impl Batch,
         targets: &impl Batch,
     ) -> Result<BTreeMap<String, TensorData>, Error> {
-        let location = Location::caller();
-        let results = self.run_checked(Task::Gradients, inputs, targets, location)?;
+        let (inputs, targets) = (inputs.tensors(), targets.tensors());
+        self.check(&inputs, &targets, Location::caller())?;
+        let results = self.backend.run(&self.plan, Task::Gradients, [&inputs, &targets])?;
         let trained = self.plan.parameters.iter().filter(|parameter| parameter.slots.is_some());
         Ok(trained.map(|p| p.name.clone()).zip(results.into_iter().skip(1)).collect())
     }
 
-    fn run_checked(
-        &mut self,
-        task: Task,
-        inputs: &impl Batch,
-        targets: &impl Batch,
+    /// Checks a batch against the types the trainer was compiled for.
+    fn check(
+        &self,
+        inputs: &[&TensorData],
+        targets: &[&TensorData],
         location: &'static Location<'static>,
-    ) -> Result<Vec<TensorData>, Error> {
-        let (inputs, targets) = (inputs.tensors(), targets.tensors());
-        self.inputs.check("input", &inputs, location)?;
-        self.targets.check("target", &targets, location)?;
-        self.backend.run(&self.plan, task, [&inputs, &targets])
+    ) -> Result<(), Error> {
+        self.inputs.check("input", inputs, location)?;
+        self.targets.check("target", targets, location)
     }
 
     /// The parameters by name, in the order of the model.
@@ -348,24 +347,58 @@ impl<'m> TrainerBuilder<'m> {
     /// Errors: every independent mistake of the model, each with its line; parameters that get no gradient; no loss
     /// or no optimizer was given.
     #[track_caller]
-    pub fn compile(self, inputs: impl Into<Types>, targets: impl Into<Types>) -> Result<Trainer<'m>, Error> {
+    pub fn compile(
+        mut self,
+        inputs: impl Into<Types>,
+        targets: impl Into<Types>,
+    ) -> Result<Trainer<'m>, Error> {
         let location = Location::caller();
         let missing = |what: &str| Error::Setup { problem: format!("the trainer has no {what}"), location };
-        let Some(loss) = self.loss else { return Err(missing("loss")) };
-        let Some(optimizer) = self.optimizer else { return Err(missing("optimizer")) };
-        let (inputs, targets) = (inputs.into(), targets.into());
-        let frozen = self.frozen;
-        let is_frozen = |name: &str| {
-            frozen.iter().any(|f| {
-                name.strip_prefix(f.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            })
-        };
+        let loss = self.loss.take().ok_or_else(|| missing("loss"))?;
+        let optimizer = self.optimizer.take().ok_or_else(|| missing("optimizer"))?;
+        self.finish(loss, optimizer, [inputs.into(), targets.into()], Task::Train, location)
+    }
+
+    /// Makes a program that only predicts, for inputs of these types: no loss and no optimizer is needed, and nothing
+    /// is kept for them. Of the result [`predict`](Trainer::predict) and what has to do with parameters can be used.
+    ///
+    /// Errors: every independent mistake of the model, each with its line.
+    #[track_caller]
+    pub fn compile_for_inference(mut self, inputs: impl Into<Types>) -> Result<Trainer<'m>, Error> {
+        // The empty name stands before every other: all parameters are frozen.
+        self.frozen.push(String::new());
+        let loss: Loss<'m> = Box::new(|y, _| y.refuse("loss", "the model was compiled for inference"));
+        let targets = Types::from(Vec::new());
+        self.finish(
+            loss,
+            Box::new(Sgd::new(0.0)),
+            [inputs.into(), targets],
+            Task::Predict,
+            Location::caller(),
+        )
+    }
+
+    /// Makes the trainer, and the program of its first task.
+    fn finish(
+        self,
+        loss: Loss<'m>,
+        optimizer: Box<dyn Optimizer + 'm>,
+        [inputs, targets]: [Types; 2],
+        task: Task,
+        location: &'static Location<'static>,
+    ) -> Result<Trainer<'m>, Error> {
+        let is_frozen = |name: &str| self.frozen.iter().any(|prefix| is_within(name, prefix));
         let plan = Plan::new(self.module, self.forward, loss, optimizer, is_frozen, self.seed, location)?;
         let mut backend: Box<dyn Backend> = match self.mode {
             Mode::Interpreted => Box::new(Interpreter::new(&plan)),
             Mode::Eager => Box::new(Eager::new(&plan, reference_evaluator())),
         };
-        backend.prepare(&plan, Task::Train, [&inputs.0, &targets.0])?;
+        backend.prepare(&plan, task, [&inputs.0, &targets.0])?;
         Ok(Trainer { plan, backend, inputs, targets, threads: self.threads })
     }
+}
+
+/// Whether a parameter has this name or is of the layer of this name; the empty name is that of the whole model.
+fn is_within(name: &str, layer: &str) -> bool {
+    name.strip_prefix(layer).is_some_and(|rest| layer.is_empty() || rest.is_empty() || rest.starts_with('.'))
 }

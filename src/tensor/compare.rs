@@ -25,9 +25,15 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn truth(&self, op: LogicalOp, rhs: Operand) -> Tensor {
+    fn truth(&self, name: &'static str, op: LogicalOp, rhs: Operand) -> Tensor {
         let rhs = match rhs {
-            Operand::Tensor(tensor) => Operand::Tensor(tensor.cast(DType::Bool)),
+            Operand::Tensor(tensor) => {
+                // Before the casts: an error shows the operands as the user knows them.
+                if let Err(poisoned) = self.broadcast_with(name, &tensor) {
+                    return poisoned;
+                }
+                Operand::Tensor(tensor.cast(DType::Bool))
+            }
             Operand::Float(value) => Operand::Bool(value != 0.0),
             Operand::Int(value) => Operand::Bool(value != 0),
             Operand::Bool(value) => Operand::Bool(value),
@@ -74,19 +80,19 @@ impl Tensor {
     /// Both are true (differ from zero).
     #[track_caller]
     pub fn logical_and(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.truth(LogicalOp::And, rhs.into())
+        self.truth("logical_and", LogicalOp::And, rhs.into())
     }
 
     /// Either is true (differs from zero).
     #[track_caller]
     pub fn logical_or(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.truth(LogicalOp::Or, rhs.into())
+        self.truth("logical_or", LogicalOp::Or, rhs.into())
     }
 
     /// One is true (differs from zero), the other not.
     #[track_caller]
     pub fn logical_xor(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.truth(LogicalOp::Xor, rhs.into())
+        self.truth("logical_xor", LogicalOp::Xor, rhs.into())
     }
 
     /// Bit by bit both. Types: integers or `bool`.

@@ -35,15 +35,16 @@ impl Tensor {
     }
 
     fn matmul_checked(&self, rhs: &Tensor) -> Checked<Tensor> {
-        let (lhs, rhs) = self.promoted(rhs);
-        if lhs.rank() == 0 || rhs.rank() == 0 {
-            return Err(self.refuse_pair(&rhs, "matmul", "a scalar is no matrix: multiply with `*`"));
+        if self.rank() == 0 || rhs.rank() == 0 {
+            return Err(self.refuse_pair(rhs, "matmul", "a scalar is no matrix: multiply with `*`"));
         }
         let contracted = if rhs.rank() == 1 { 0 } else { rhs.rank() - 2 };
-        if lhs.shape()[lhs.rank() - 1] != rhs.shape()[contracted] {
-            let axis = lhs.rank() - 1;
-            return Err(refuse_extents("matmul", ("lhs", &lhs, axis), ("rhs", &rhs, contracted)));
+        if self.shape()[self.rank() - 1] != rhs.shape()[contracted] {
+            let axis = self.rank() - 1;
+            return Err(refuse_extents("matmul", ("lhs", self, axis), ("rhs", rhs, contracted)));
         }
+        // Only now: an error shows the operands as the user knows them.
+        let (lhs, rhs) = self.promoted(rhs);
         if rhs.rank() <= 2 {
             return Ok(lhs.dot_over(&rhs, &[], (lhs.rank() - 1, contracted)));
         }
@@ -154,10 +155,10 @@ impl Tensor {
                     "the weight needs two axes, the input at least one",
                 );
             }
-            let (x, weight) = self.promoted(weight);
-            if x.shape()[x.rank() - 1] != weight.shape()[1] {
-                return refuse_extents("linear", ("input", &x, x.rank() - 1), ("weight", &weight, 1));
+            if self.shape()[self.rank() - 1] != weight.shape()[1] {
+                return refuse_extents("linear", ("input", self, self.rank() - 1), ("weight", weight, 1));
             }
+            let (x, weight) = self.promoted(weight);
             let product = x.dot_over(&weight, &[], (x.rank() - 1, 1));
             match bias {
                 Some(bias) => product + bias,

@@ -21,6 +21,10 @@ pub(crate) trait Backend {
     /// Makes the program for batches of these types, so that the first run need not.
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error>;
 
+    /// One step of training: updates the state and returns the loss. The call that is made most often: a compiled
+    /// backend allocates nothing in it.
+    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error>;
+
     /// Runs a program: returns its results, and updates the state.
     fn run(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<Vec<TensorData>, Error>;
 
@@ -53,6 +57,10 @@ impl Interpreter {
 }
 
 impl Backend for Interpreter {
+    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error> {
+        Ok(self.run(plan, Task::Train, batch)?[0].get(0).as_f64())
+    }
+
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {
         self.graph(plan, task, types).map(|_| ())
     }
@@ -99,6 +107,10 @@ impl Eager {
 }
 
 impl Backend for Eager {
+    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error> {
+        Ok(self.run(plan, Task::Train, batch)?[0].get(0).as_f64())
+    }
+
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {
         // Nothing is kept; the trace reports mistakes when the trainer is made, not at the first step.
         plan.graph(task, types[0], types[1]).map(|_| ())

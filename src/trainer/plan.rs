@@ -5,13 +5,12 @@
 //! program returns the loss, then each changed piece of state as the next value of its input.
 
 use crate::eager::Value;
-use crate::error::{Cut, Error, Mistake, Problem, Unreached};
+use crate::error::{Error, Mistake, Problem, Unreached};
 use crate::nn::{Module, Param, ParamId, parameters_of};
 use crate::optim::Optimizer;
 use crate::tensor::Tensor;
 use crate::trace::Tracer;
 use kiln_ir::{DType, Graph, Source, TensorData, TensorType};
-use kiln_passes::gradient::GradientError;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::Location;
@@ -177,7 +176,7 @@ impl<'m> Plan<'m> {
         }
         let loss = (self.loss)(&prediction, &inputs.targets);
         if loss.rank() != 0 || !loss.dtype().is_float() {
-            let problem = Problem::LossNotScalar { ty: loss.ty().clone() };
+            let problem = Problem::NotScalar { what: "the loss", ty: loss.ty().clone() };
             tracer.at(self.location, || tracer.refuse(problem, &[("loss", &loss)]));
         }
         tracer.check()?;
@@ -210,23 +209,13 @@ impl<'m> Plan<'m> {
         let trained: Vec<usize> =
             (0..self.parameters.len()).filter(|&i| self.parameters[i].slots.is_some()).collect();
         let values: Vec<&Tensor> = trained.iter().map(|&i| &state[i]).collect();
-        let derived = match tracer.derive(loss, &values) {
-            Ok(derived) => derived,
-            Err(error @ (GradientError::NotAScalar { .. } | GradientError::NotReached(_))) => {
-                panic!("internal error: the loss is a scalar, but {error}; please report this")
-            }
-        };
         let (mut gradients, mut unreached) = (Vec::new(), Vec::new());
-        for (&index, gradient) in trained.iter().zip(derived) {
+        for (&index, gradient) in trained.iter().zip(tracer.derive(loss, &values)) {
             match gradient {
-                Ok(id) => gradients.push((index, tracer.tensor(id))),
-                Err(why) => {
-                    let source = |node| tracer.graph().node(node).source.clone();
-                    let cuts = why.cuts.iter();
-                    let cuts =
-                        cuts.map(|c| Cut { op: c.op, reason: c.reason, source: source(c.node) }).collect();
-                    let (name, ty) = (self.state[index].name.clone(), self.state[index].ty.clone());
-                    unreached.push(Unreached { name, ty, cuts });
+                Ok(gradient) => gradients.push((index, gradient)),
+                Err(cuts) => {
+                    let StateValue { name, ty, .. } = &self.state[index];
+                    unreached.push(Unreached { name: name.clone(), ty: ty.clone(), cuts });
                 }
             }
         }

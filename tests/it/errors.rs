@@ -279,3 +279,38 @@ fn an_activation_in_a_sequence_of_layers() {
     let trainer = Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.1));
     insta::assert_snapshot!(text(trainer.compile(f32(&[5, 4]), f32(&[5, 3])).map(|_| ())));
 }
+
+#[test]
+fn operands_of_other_families_that_do_not_fit() {
+    insta::assert_snapshot!(mistakes(&[f32(&[2, 3]), f32(&[4]), i64(&[4, 3])], |x| {
+        let _ = x[0].lt(&x[1]);
+        let _ = x[0].logical_or(&x[1]);
+        let _ = x[0].gt(0).select(&x[0], &x[1]);
+        let _ = x[0].cumsum(2);
+        let _ = x[0].scatter_add(1, &x[2], &x[0]);
+        let _ = x[0].gt(0).neg();
+        let _ = x[2].matmul(&x[1].slice(0, ..2));
+        let _ = x[0].argmax([0, 1]);
+        let _ = x[1].slice(0, 4..).max(..);
+        let _ = x[0].layer_norm(3, None, None, 1e-5);
+    }));
+}
+
+#[test]
+fn randomness_without_a_random_state() {
+    insta::assert_snapshot!(mistakes(&[f32(&[2, 3])], |x| {
+        x[0].tracer().set_training(true);
+        let _ = x[0].dropout(0.5);
+        let _ = x[0].dropout(1.5);
+    }));
+}
+
+#[test]
+fn a_gradient_of_what_has_none() {
+    insta::assert_snapshot!(mistakes(&[f32(&[2, 3])], |x| {
+        let tracer = x[0].tracer();
+        let _ = tracer.gradient(&x[0].exp(), &[&x[0]]);
+        let _ = tracer.gradient(&x[0].floor().sum(..), &[&x[0]]);
+        let _ = tracer.gradient(&x[0].detach().sum(..), &[&x[0]]);
+    }));
+}

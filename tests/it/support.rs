@@ -3,6 +3,7 @@
 use kiln::Tensor;
 use kiln::prelude::*;
 use kiln_ir::interpret::interpret;
+use std::borrow::Borrow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -24,13 +25,17 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 
 /// The result of a function of tensors, traced and interpreted.
 #[track_caller]
-pub fn run(inputs: &[TensorData], function: impl Fn(&[Tensor]) -> Tensor) -> TensorData {
+pub fn run<T: Borrow<TensorData>>(inputs: &[T], function: impl Fn(&[Tensor]) -> Tensor) -> TensorData {
     run_all(inputs, |x| vec![function(x)]).remove(0)
 }
 
 /// The results of a function of tensors, traced and interpreted.
 #[track_caller]
-pub fn run_all(inputs: &[TensorData], function: impl Fn(&[Tensor]) -> Vec<Tensor>) -> Vec<TensorData> {
+pub fn run_all<T: Borrow<TensorData>>(
+    inputs: &[T],
+    function: impl Fn(&[Tensor]) -> Vec<Tensor>,
+) -> Vec<TensorData> {
+    let inputs: Vec<TensorData> = inputs.iter().map(|input| input.borrow().clone()).collect();
     let tracer = Tracer::new("test");
     let tensors: Vec<Tensor> =
         inputs.iter().enumerate().map(|(i, data)| tracer.input(&format!("x{i}"), data.ty())).collect();
@@ -40,12 +45,15 @@ pub fn run_all(inputs: &[TensorData], function: impl Fn(&[Tensor]) -> Vec<Tensor
         Err(error) => panic!("{error}"),
     };
     kiln_ir::verify::verify(&graph).expect("a traced graph is well formed");
-    interpret(&graph, inputs).expect("the inputs fit")
+    interpret(&graph, &inputs).expect("the inputs fit")
 }
 
 /// The gradients of the sum of a function's result with respect to all its inputs.
 #[track_caller]
-pub fn gradients(inputs: &[TensorData], function: impl Fn(&[Tensor]) -> Tensor) -> Vec<TensorData> {
+pub fn gradients<T: Borrow<TensorData>>(
+    inputs: &[T],
+    function: impl Fn(&[Tensor]) -> Tensor,
+) -> Vec<TensorData> {
     run_all(inputs, |x| {
         let y = function(x).sum(..);
         x[0].tracer().gradient(&y, &x.iter().collect::<Vec<_>>())

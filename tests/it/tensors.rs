@@ -7,9 +7,9 @@ use libm::erf;
 #[test]
 fn operators_take_tensors_and_numbers_on_both_sides() {
     let x = vector(&[1.0, 2.0, 4.0]);
-    assert_close(&run(&[x.clone()], |x| 1.0 - &x[0] * 2.0), &[-1.0, -3.0, -7.0]);
-    assert_close(&run(&[x.clone()], |x| 8 / &x[0] + 1), &[9.0, 5.0, 3.0]);
-    assert_close(&run(&[x.clone()], |x| -(&x[0] - x[0].clone() / 2f32)), &[-0.5, -1.0, -2.0]);
+    assert_close(&run(&[&x], |x| 1.0 - &x[0] * 2.0), &[-1.0, -3.0, -7.0]);
+    assert_close(&run(&[&x], |x| 8 / &x[0] + 1), &[9.0, 5.0, 3.0]);
+    assert_close(&run(&[&x], |x| -(&x[0] - x[0].clone() / 2f32)), &[-0.5, -1.0, -2.0]);
     assert_close(&run(&[x], |x| (2.0 * &x[0]).sqrt()), &[2f64.sqrt(), 2.0, 8f64.sqrt()]);
 }
 
@@ -37,16 +37,16 @@ fn shapes_broadcast_and_types_promote() {
 #[test]
 fn reductions_take_one_axis_several_or_all() {
     let x = counting(&[2, 3]);
-    assert_close(&run(&[x.clone()], |x| x[0].sum(-1)), &[3.0, 12.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].mean([0, 1])), &[2.5]);
-    assert_close(&run(&[x.clone()], |x| x[0].prod(0)), &[0.0, 4.0, 10.0]);
-    assert_eq!(run(&[x.clone()], |x| x[0].max(keep(0))).ty(), f32(&[1, 3]));
-    assert_close(&run(&[x.clone()], |x| x[0].argmax(..)), &[5.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].argmin(-1)), &[0.0, 0.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].var(1, 1.0)), &[1.0, 1.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].std(.., 0.0)), &[(35f64 / 12.0).sqrt()]);
-    assert_close(&run(&[x.clone()], |x| x[0].cumsum(1)), &[0.0, 1.0, 3.0, 3.0, 7.0, 12.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].gt(4).any(1)), &[0.0, 1.0]);
+    assert_close(&run(&[&x], |x| x[0].sum(-1)), &[3.0, 12.0]);
+    assert_close(&run(&[&x], |x| x[0].mean([0, 1])), &[2.5]);
+    assert_close(&run(&[&x], |x| x[0].prod(0)), &[0.0, 4.0, 10.0]);
+    assert_eq!(run(&[&x], |x| x[0].max(keep(0))).ty(), f32(&[1, 3]));
+    assert_close(&run(&[&x], |x| x[0].argmax(..)), &[5.0]);
+    assert_close(&run(&[&x], |x| x[0].argmin(-1)), &[0.0, 0.0]);
+    assert_close(&run(&[&x], |x| x[0].var(1, 1.0)), &[1.0, 1.0]);
+    assert_close(&run(&[&x], |x| x[0].std(.., 0.0)), &[(35f64 / 12.0).sqrt()]);
+    assert_close(&run(&[&x], |x| x[0].cumsum(1)), &[0.0, 1.0, 3.0, 3.0, 7.0, 12.0]);
+    assert_close(&run(&[&x], |x| x[0].gt(4).any(1)), &[0.0, 1.0]);
     assert_close(&run(&[x], |x| x[0].ne(0).all(0)), &[0.0, 1.0, 1.0]);
 }
 
@@ -65,7 +65,7 @@ fn norms_have_slope_zero_at_zero() {
     let x = vector(&[3.0, -4.0, 0.0]);
     let expected = [(2.0, 5.0), (1.0, 7.0), (0.0, 2.0), (f64::INFINITY, 4.0), (3.0, 91f64.cbrt())];
     for (p, expected) in expected {
-        assert_close(&run(&[x.clone()], |x| x[0].norm(p, ..)), &[expected]);
+        assert_close(&run(&[&x], |x| x[0].norm(p, ..)), &[expected]);
     }
     for p in [2.0, 3.0] {
         assert_close(&gradients(&[vector(&[0.0, 0.0])], |x| x[0].norm(p, ..))[0], &[0.0, 0.0]);
@@ -93,16 +93,16 @@ fn shapes_change_as_in_pytorch() {
 #[test]
 fn parts_and_wholes() {
     let x = counting(&[2, 3]);
-    assert_close(&run(&[x.clone()], |x| x[0].slice(1, -2..)), &[1.0, 2.0, 4.0, 5.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].slice_step(1, .., 2)), &[0.0, 2.0, 3.0, 5.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].select_index(0, -1)), &[3.0, 4.0, 5.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].flip(1)), &[2.0, 1.0, 0.0, 5.0, 4.0, 3.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].roll(1, -1)), &[2.0, 0.0, 1.0, 5.0, 3.0, 4.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].pad(&[(1, -2)], 9.0)), &[9.0, 0.0, 9.0, 3.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].tril(0)), &[0.0, 0.0, 0.0, 3.0, 4.0, 0.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].triu(1)), &[0.0, 1.0, 2.0, 0.0, 0.0, 5.0]);
-    assert_close(&run(&[x.clone()], |x| x[0].repeat([2, 1]).select_index(0, 2)), &[0.0, 1.0, 2.0]);
-    let stacked = run(&[x.clone()], |x| stack(&[&x[0], &(&x[0] + 10)], 1));
+    assert_close(&run(&[&x], |x| x[0].slice(1, -2..)), &[1.0, 2.0, 4.0, 5.0]);
+    assert_close(&run(&[&x], |x| x[0].slice_step(1, .., 2)), &[0.0, 2.0, 3.0, 5.0]);
+    assert_close(&run(&[&x], |x| x[0].select_index(0, -1)), &[3.0, 4.0, 5.0]);
+    assert_close(&run(&[&x], |x| x[0].flip(1)), &[2.0, 1.0, 0.0, 5.0, 4.0, 3.0]);
+    assert_close(&run(&[&x], |x| x[0].roll(1, -1)), &[2.0, 0.0, 1.0, 5.0, 3.0, 4.0]);
+    assert_close(&run(&[&x], |x| x[0].pad(&[(1, -2)], 9.0)), &[9.0, 0.0, 9.0, 3.0]);
+    assert_close(&run(&[&x], |x| x[0].tril(0)), &[0.0, 0.0, 0.0, 3.0, 4.0, 0.0]);
+    assert_close(&run(&[&x], |x| x[0].triu(1)), &[0.0, 1.0, 2.0, 0.0, 0.0, 5.0]);
+    assert_close(&run(&[&x], |x| x[0].repeat([2, 1]).select_index(0, 2)), &[0.0, 1.0, 2.0]);
+    let stacked = run(&[&x], |x| stack(&[&x[0], &(&x[0] + 10)], 1));
     assert_eq!(stacked.ty(), f32(&[2, 2, 3]));
     assert_close(&stacked, &[0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 3.0, 4.0, 5.0, 13.0, 14.0, 15.0]);
 }
@@ -151,11 +151,11 @@ fn convolutions_add_a_bias_to_each_channel() {
 #[test]
 fn pools_follow_pytorch() {
     let x = counting(&[1, 1, 1, 5]);
-    let max = |options: PoolOptions| run(&[x.clone()], |x| x[0].max_pool1d(options.clone()));
+    let max = |options: PoolOptions| run(&[&x], |x| x[0].max_pool1d(options.clone()));
     assert_close(&max(2.into()), &[1.0, 3.0]);
     assert_close(&max(PoolOptions::new(2).ceil_mode(true)), &[1.0, 3.0, 4.0]);
     assert_close(&max(PoolOptions::new(3).stride(2).padding(1)), &[1.0, 3.0, 4.0]);
-    let mean = |options: PoolOptions| run(&[x.clone()], |x| x[0].avg_pool1d(options.clone()));
+    let mean = |options: PoolOptions| run(&[&x], |x| x[0].avg_pool1d(options.clone()));
     assert_close(&mean(PoolOptions::new(3).stride(2).padding(1)), &[1.0 / 3.0, 2.0, 7.0 / 3.0]);
     assert_close(&mean(PoolOptions::new(3).stride(2).padding(1).count_include_pad(false)), &[0.5, 2.0, 3.5]);
     // What ceil mode adds beyond the padding does not count.
@@ -196,7 +196,7 @@ fn the_gradient_of_softmax_does_not_pass_its_maximum() {
     let e: Vec<f64> = [1.0, 3.0, 2.0f64].iter().map(|v| v.exp()).collect();
     let sum: f64 = e.iter().sum();
     let p: Vec<f64> = e.iter().map(|v| v / sum).collect();
-    assert_close(&run(&[x.clone()], |x| x[0].softmax(0)), &p);
+    assert_close(&run(&[&x], |x| x[0].softmax(0)), &p);
     let tracer = Tracer::new("softmax");
     let y = tracer.input("x", f32(&[3]));
     let _ = tracer.gradient(&y.softmax(0).square().sum(..), &[&y]);
@@ -297,7 +297,7 @@ fn activations_follow_their_formulas() {
     let points = [-100.0, -4.0, -1.25, -0.3, 0.4, 2.2, 100.0];
     let x = TensorData::new([points.len()], points.to_vec());
     for (name, function, formula) in ACTIVATIONS {
-        let values = run(&[x.clone()], |x| function(&x[0])).to_f64_vec();
+        let values = run(&[&x], |x| function(&x[0])).to_f64_vec();
         for (&x, value) in points.iter().zip(&values) {
             let expected = formula(x);
             assert!(
@@ -308,7 +308,7 @@ fn activations_follow_their_formulas() {
         if name == "trunc" {
             continue;
         }
-        let slopes = gradients(&[x.clone()], |x| function(&x[0]))[0].to_f64_vec();
+        let slopes = gradients(&[&x], |x| function(&x[0]))[0].to_f64_vec();
         for (&x, slope) in points.iter().zip(&slopes) {
             let h = 1e-5;
             let expected = (formula(x + h) - formula(x - h)) / (2.0 * h);
@@ -318,9 +318,12 @@ fn activations_follow_their_formulas() {
     }
 }
 
+/// An activation, where it has a kink, and the slope it has there.
+type Kink = (&'static str, fn(&Tensor) -> Tensor, f32, f64);
+
 #[test]
 fn slopes_at_kinks_are_pytorchs() {
-    let kinks: [(&str, fn(&Tensor) -> Tensor, f32, f64); 14] = [
+    let kinks: [Kink; 14] = [
         ("relu", Tensor::relu, 0.0, 0.0),
         ("leaky_relu", |x| x.leaky_relu(0.25), 0.0, 0.25),
         ("elu", |x| x.elu(1.5), 0.0, 1.5),

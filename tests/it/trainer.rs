@@ -134,6 +134,16 @@ fn a_resumed_training_goes_on_as_if_it_had_never_stopped() {
 }
 
 #[test]
+fn a_model_without_loss_and_optimizer_predicts() {
+    let model = net(0.5);
+    let mut predictor = Trainer::new(&model).seed(3).compile_for_inference(f32(&[12, 4])).unwrap();
+    let (x, label) = batch(0);
+    let (_, expected) = trainer(&model, false).evaluate(&x, &label).unwrap();
+    assert_eq!(predictor.predict(&x).unwrap(), expected);
+    assert!(predictor.step(&x, &label).is_err());
+}
+
+#[test]
 fn the_training_graph_takes_the_state_first() {
     struct Tiny {
         fc: Linear,

@@ -1,0 +1,167 @@
+//! What a trace holds: the graph, the place in the user's program, and in an eager run the values.
+
+use crate::eager::{SharedEvaluator, Value};
+use crate::error::Mistake;
+use crate::nn::ParamId;
+use crate::tensor::Tensor;
+use kiln_ir::{Emit, Graph, NodeId, Op, Source};
+use smallvec::SmallVec;
+use std::collections::{BTreeSet, HashMap};
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The state of a trace.
+pub(super) struct Recorder {
+    pub(super) graph: Graph,
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) frame: Frame,
+    pub(super) training: bool,
+    pub(super) parameters: HashMap<ParamId, NodeId>,
+    pub(super) random: Option<Random>,
+    pub(super) detached: BTreeSet<NodeId>,
+    pub(super) eager: Option<Tape>,
+}
+
+/// Where the trace stands in the user's program.
+#[derive(Clone)]
+pub(super) struct Frame {
+    /// Layer names, outermost first, joined with dots.
+    pub(super) scope: Arc<str>,
+    /// The composed function that is being traced, if any: the outermost one.
+    pub(super) function: Option<&'static str>,
+    /// The user's line that all ops get, if it is pinned.
+    pub(super) pinned: Option<&'static Location<'static>>,
+}
+
+/// The random state of the program, and how far this trace has advanced it.
+pub(super) struct Random {
+    pub(super) state: NodeId,
+    pub(super) n_blocks: i64,
+}
+
+/// Values beside the nodes, by index of node.
+pub(super) struct Tape {
+    evaluator: SharedEvaluator,
+    values: Vec<Option<Value>>,
+}
+
+impl Recorder {
+    pub(super) fn new(name: &str, eager: Option<Tape>) -> Recorder {
+        Recorder {
+            graph: Graph::new(name),
+            mistakes: Vec::new(),
+            frame: Frame { scope: Arc::from(""), function: None, pinned: None },
+            training: false,
+            parameters: HashMap::new(),
+            random: None,
+            detached: BTreeSet::new(),
+            eager,
+        }
+    }
+
+    /// The source of an op at this line: where the frame pins one, that.
+    pub(super) fn source(&self, location: &'static Location<'static>) -> Source {
+        Source { location: self.frame.pinned.unwrap_or(location), scope: self.frame.scope.clone() }
+    }
+
+    /// Sets the source and the name of the next node.
+    pub(super) fn locate(&mut self, location: &'static Location<'static>, op: &str) {
+        self.graph.current_source = Some(self.source(location));
+        // Names are for dumps, which an eager trace has none of; there their cost would be paid at each op.
+        self.graph.current_name = if self.eager.is_some() { None } else { self.name(op) };
+    }
+
+    /// `fc1.softmax.exp`: the layer, the composed function, the op; nothing outside of both.
+    fn name(&self, op: &str) -> Option<Arc<str>> {
+        let scope: &str = &self.frame.scope;
+        match (scope, self.frame.function) {
+            ("", None) => None,
+            ("", Some(function)) => Some(Arc::from(format!("{function}.{op}"))),
+            (scope, None) => Some(Arc::from(format!("{scope}.{op}"))),
+            (scope, Some(function)) => Some(Arc::from(format!("{scope}.{function}.{op}"))),
+        }
+    }
+}
+
+impl Emit for Recorder {
+    #[track_caller]
+    fn emit(&mut self, op: Op, operands: &[NodeId]) -> NodeId {
+        let id = self.graph.emit(op, operands);
+        if let Some(tape) = &mut self.eager {
+            tape.compute(&self.graph, id);
+        }
+        id
+    }
+
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+}
+
+impl Tape {
+    pub(super) fn new(evaluator: SharedEvaluator) -> Tape {
+        Tape { evaluator, values: Vec::new() }
+    }
+
+    fn compute(&mut self, graph: &Graph, id: NodeId) {
+        let node = graph.node(id);
+        let value = match node.op() {
+            // A constant is its own value: nothing to compute.
+            Op::Dense(data) => data.clone(),
+            op => {
+                let operands: SmallVec<[&Value; 3]> =
+                    node.operands().iter().map(|&operand| self.get(operand)).collect();
+                self.evaluator.borrow_mut().evaluate(op, &operands, node.ty())
+            }
+        };
+        self.set(id, value);
+    }
+
+    /// The value of a node, if it has one.
+    pub(super) fn value(&self, id: NodeId) -> Option<&Value> {
+        self.values.get(id.index())?.as_ref()
+    }
+
+    fn get(&self, id: NodeId) -> &Value {
+        self.value(id).unwrap_or_else(|| panic!("node {id:?} of an eager trace has no value"))
+    }
+
+    pub(super) fn set(&mut self, id: NodeId, value: Value) {
+        if self.values.len() <= id.index() {
+            self.values.resize(id.index() + 1, None);
+        }
+        self.values[id.index()] = Some(value);
+    }
+}
+
+/// What each operand of an op is called in errors.
+pub(super) fn roles<'a>(op: &Op, operands: &[&'a Tensor]) -> Vec<(&'static str, &'a Tensor)> {
+    let names: &[&'static str] = match op {
+        Op::Input(_) | Op::Fill(..) | Op::Dense(_) | Op::Iota { .. } => &[],
+        Op::Unary(_)
+        | Op::Cast(_)
+        | Op::Reduce(..)
+        | Op::ArgReduce(..)
+        | Op::Cumulative(_)
+        | Op::Reshape(_)
+        | Op::Permute(_)
+        | Op::Broadcast { .. }
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Reverse(_) => &["operand"],
+        Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Dot(_) => &["lhs", "rhs"],
+        Op::Select => &["condition", "on_true", "on_false"],
+        Op::Concatenate(_) => &[],
+        Op::Conv(_) => &["x", "kernel"],
+        Op::Window(..) => &["x", "values"],
+        Op::Gather(_) => &["x", "indices"],
+        Op::ScatterAdd { .. } => &["updates", "indices"],
+        Op::RandomBits(_) => &["state"],
+    };
+    let name = |i: usize| names.get(i).copied().unwrap_or("operand");
+    operands.iter().enumerate().map(|(i, &t)| (name(i), t)).collect()
+}
