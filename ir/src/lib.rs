@@ -22,6 +22,7 @@ pub mod names;
 pub mod op;
 pub mod parse;
 pub mod print;
+pub mod random_graph;
 mod same;
 pub mod shape;
 pub mod source;

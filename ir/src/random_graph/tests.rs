@@ -1,0 +1,177 @@
+//! Random graphs keep what they promise, and what must hold for every graph holds for them.
+
+use super::*;
+use crate::op::*;
+use crate::{Tolerance, compare, evaluate, interpret_all, parse, verify};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn words() -> impl Strategy<Value = Vec<u32>> {
+    proptest::collection::vec(any::<u32>(), 0..300)
+}
+
+fn wild() -> RandomConfig {
+    RandomConfig { smooth: false, finite: false, ..RandomConfig::default() }
+}
+
+proptest! {
+    #[test]
+    fn text_round_trips(words in words()) {
+        for config in [RandomConfig::default(), wild()] {
+            let graph = random_graph(&config, &mut choices(&words));
+            if let Err(error) = verify(&graph) {
+                return Err(TestCaseError::fail(error.to_string()));
+            }
+            let text = graph.to_string();
+            let again = parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+            prop_assert!(again.same_as(&graph), "{}", text);
+            prop_assert_eq!(again.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn finite_graphs_have_finite_values(words in words()) {
+        let config = RandomConfig::default();
+        let mut choose = choices(&words);
+        let graph = random_graph(&config, &mut choose);
+        let inputs = random_inputs(&graph, &config, &mut choose);
+        let values = interpret_all(&graph, &inputs).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        for id in graph.ids().filter(|&id| graph.node(id).ty().dtype.is_float()) {
+            let finite = values[&id].to_f64_vec().iter().all(|value| value.is_finite());
+            let names = crate::Names::new(&graph);
+            prop_assert!(finite, "%{} is not finite in\n{graph}", names.get(id));
+        }
+    }
+
+    #[test]
+    fn wild_graphs_can_be_interpreted(words in words()) {
+        let mut choose = choices(&words);
+        let graph = random_graph(&wild(), &mut choose);
+        let inputs = random_inputs(&graph, &wild(), &mut choose);
+        interpret_all(&graph, &inputs).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    }
+}
+
+/// Whether two right implementations may round a float result of the op differently.
+fn rounds(op: &Op) -> bool {
+    match op {
+        Op::Unary(op) => !matches!(
+            op,
+            UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round
+        ),
+        Op::Binary(op) => !matches!(op, BinaryOp::Max | BinaryOp::Min | BinaryOp::Rem),
+        Op::Reduce(op, _) => matches!(op, ReduceOp::Sum | ReduceOp::Prod),
+        Op::Window(op, _) => matches!(op, WindowOp::Sum | WindowOp::Put),
+        Op::Cumulative(_) | Op::Dot(_) | Op::Conv(_) | Op::ScatterAdd { .. } => true,
+        Op::Input(_)
+        | Op::Fill(..)
+        | Op::Dense(_)
+        | Op::Iota { .. }
+        | Op::Compare(_)
+        | Op::Logical(_)
+        | Op::Select
+        | Op::Cast(_)
+        | Op::ArgReduce(..)
+        | Op::Reshape(_)
+        | Op::Permute(_)
+        | Op::Broadcast { .. }
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Concatenate(_)
+        | Op::Reverse(_)
+        | Op::Gather(_)
+        | Op::RandomBits(_) => false,
+    }
+}
+
+/// The value of every node when each rounded element is off by a share of up to 2^-20, either way.
+fn perturbed(graph: &Graph, inputs: &[TensorData], seed: u64) -> BTreeMap<NodeId, TensorData> {
+    let mut random = SplitMix(seed);
+    let mut values: BTreeMap<_, _> = graph.inputs().iter().copied().zip(inputs.iter().cloned()).collect();
+    for id in graph.topological_order().into_iter().filter(|&id| !graph.op(id).is_input()) {
+        let operands: Vec<&TensorData> = graph.operands(id).iter().map(|operand| &values[operand]).collect();
+        let mut value = evaluate(graph.op(id), &operands);
+        if rounds(graph.op(id)) && value.dtype().is_float() {
+            for i in 0..value.n_elements() {
+                let factor = 1.0 + (random.unit() - 0.5) / (1 << 19) as f64;
+                value.set(i, Literal::from_f64(value.dtype(), value.get(i).as_f64() * factor));
+            }
+        }
+        values.insert(id, value);
+    }
+    values
+}
+
+proptest! {
+    #[test]
+    fn smooth_graphs_do_not_amplify_rounding(words in words()) {
+        let config = RandomConfig::default();
+        let mut choose = choices(&words);
+        let graph = random_graph(&config, &mut choose);
+        let inputs = random_inputs(&graph, &config, &mut choose);
+        let values = interpret_all(&graph, &inputs).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let others = perturbed(&graph, &inputs, 1);
+        let names = crate::Names::new(&graph);
+        for id in graph.ids() {
+            let difference = compare(&others[&id], &values[&id], Tolerance::mixed(1e-2));
+            prop_assert!(difference.is_ok(), "%{}: {}\n{graph}", names.get(id), difference.unwrap_err());
+        }
+    }
+}
+
+/// Graphs of every op come up, with the odd attributes among them.
+#[test]
+fn every_op_occurs() {
+    let mut n_found: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut n_grouped, mut n_batched, mut n_cut, mut n_empty) = (0, 0, 0, 0);
+    let mut random = SplitMix(1);
+    for _ in 0..1000 {
+        let words: Vec<u32> = (0..300).map(|_| random.next() as u32).collect();
+        let graph = random_graph(&RandomConfig::default(), &mut choices(&words));
+        for id in graph.ids() {
+            let node = graph.node(id);
+            *n_found.entry(node.op().name()).or_default() += 1;
+            n_grouped += usize::from(matches!(node.op(), Op::Conv(conv) if conv.groups > 1));
+            n_batched += usize::from(matches!(node.op(), Op::Dot(dot) if !dot.batch.is_empty()));
+            n_cut += usize::from(matches!(node.op(), Op::Pad(pad) if pad.low.iter().any(|&low| low < 0)));
+            n_empty += usize::from(node.ty().n_elements() == 0);
+        }
+    }
+    let others = [
+        "input",
+        "fill",
+        "dense",
+        "iota",
+        "select",
+        "cast",
+        "cumulative_sum",
+        "reshape",
+        "permute",
+        "broadcast",
+        "slice",
+        "pad",
+        "concatenate",
+        "reverse",
+        "dot",
+        "conv",
+        "gather",
+        "scatter_add",
+        "random_bits",
+    ];
+    let named = UnaryOp::ALL.map(UnaryOp::name).into_iter().chain(BinaryOp::ALL.map(BinaryOp::name));
+    let named = named.chain(CompareOp::ALL.map(CompareOp::name)).chain(LogicalOp::ALL.map(LogicalOp::name));
+    let named = named.chain(ReduceOp::ALL.map(ReduceOp::name)).chain(ArgReduceOp::ALL.map(ArgReduceOp::name));
+    for name in named.chain(WindowOp::ALL.map(WindowOp::name)).chain(others) {
+        let n = n_found.get(name).copied().unwrap_or(0);
+        assert!(n >= 10, "`{name}` occurred {n} times: {n_found:?}");
+    }
+    for n in [n_grouped, n_batched, n_cut, n_empty] {
+        assert!(n >= 10, "{:?}", [n_grouped, n_batched, n_cut, n_empty]);
+    }
+}
+
+#[test]
+fn no_words_make_the_simplest_graph() {
+    let graph = random_graph(&RandomConfig::default(), &mut choices(&[]));
+    assert_eq!(graph.to_string(), "graph random(%x0: f32[]) {\n    return %x0\n}\n");
+}
