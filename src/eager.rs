@@ -3,6 +3,10 @@
 //! The trace is the tape: the same graph that a compiled program is made of, with a value beside each node. So the
 //! gradient rules and the optimizers are the same code in both modes.
 
+pub mod compiled;
+
+pub use compiled::CompiledEvaluator;
+
 use kiln_ir::{Op, TensorData, TensorType};
 use std::cell::RefCell;
 use std::rc::Rc;

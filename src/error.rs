@@ -18,6 +18,9 @@ pub enum Error {
     /// Parameters that get no gradient, each with the op that cuts its path to the loss.
     #[error("{}", separated(.0))]
     NoGradient(Vec<Unreached>),
+    /// This machine cannot run the program as asked.
+    #[error("{0}")]
+    Machine(#[from] crate::compile::CompileError),
     /// A batch has another type than the program was compiled for.
     #[error(
         "error: the {role} of the batch has another type than the program was compiled for\n  --> {location}\n   | expected: {expected}\n   | found:    {found}\n   = shapes are static; for other shapes compile another trainer"

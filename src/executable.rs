@@ -4,9 +4,9 @@ use crate::codegen::contraction::ContractionCall;
 use crate::codegen::driver::DriverFunction;
 use crate::compile::{CodeText, CompileOptions, LinkedCode, StageTime, constants, updated_inputs};
 use crate::runtime::{AlignedBuffer, Team};
-use crate::state::{State, data_pointer, read_bytes, write_bytes};
+use crate::state::{State, data_pointer, data_pointer_mut, read_bytes, write_bytes};
 use kiln_ir::kernel::Place;
-use kiln_ir::{Graph, NodeId, TensorData, TensorType};
+use kiln_ir::{DType, Graph, NodeId, TensorData, TensorType};
 use kiln_passes::lower::Lowered;
 use kiln_passes::pipeline::Report;
 use std::collections::HashMap;
@@ -44,6 +44,8 @@ pub struct Executable {
     n_state: usize,
     /// All addresses that the code uses; those of inputs are set by each run.
     table: Vec<*mut u8>,
+    /// The address of each input in the current run.
+    addresses: Vec<*mut u8>,
     /// Positions in the table of each input's addresses.
     patches: Vec<(usize, usize)>,
     arena: AlignedBuffer,
@@ -103,6 +105,7 @@ impl Executable {
             })
             .collect();
         Executable {
+            addresses: vec![std::ptr::null_mut(); graph.inputs().len()],
             graph,
             lowered,
             program,
@@ -125,13 +128,56 @@ impl Executable {
     /// # Panics
     /// When state or batch do not have the number and the types of the inputs: callers check what users give them.
     pub fn run(&mut self, state: &mut State, batch: &[&TensorData]) {
-        self.check_inputs(state, batch);
+        self.run_with(state, batch.iter().copied());
+    }
+
+    /// As [`run`](Executable::run), for a batch that is not in one slice.
+    pub(crate) fn run_with<'a>(&mut self, state: &mut State, batch: impl Iterator<Item = &'a TensorData>) {
+        assert!(state.types().len() >= self.n_state, "the program has {} pieces of state", self.n_state);
+        for i in 0..self.n_state {
+            let ty = self.graph.node(self.graph.inputs()[i]).ty();
+            assert!(state.types()[i] == *ty, "state {i} has another type than the program's");
+            self.addresses[i] = state.pointer(i);
+        }
+        let mut n = self.n_state;
+        for tensor in batch {
+            self.check_input(n, tensor);
+            // Batches are only read: no output updates them.
+            self.addresses[n] = data_pointer(tensor).cast_mut();
+            n += 1;
+        }
+        assert_eq!(n, self.graph.inputs().len(), "the number of inputs");
+        self.enter();
+    }
+
+    /// Runs a program whose last input is the memory of its only result.
+    pub(crate) fn run_into<'a>(
+        &mut self,
+        operands: impl Iterator<Item = &'a TensorData>,
+        result: &mut TensorData,
+    ) {
+        let mut n = 0;
+        for tensor in operands {
+            self.check_input(n, tensor);
+            self.addresses[n] = data_pointer(tensor).cast_mut();
+            n += 1;
+        }
+        self.check_input(n, result);
+        self.addresses[n] = data_pointer_mut(result);
+        assert_eq!(n + 1, self.graph.inputs().len(), "the number of inputs");
+        self.enter();
+    }
+
+    fn check_input(&self, i: usize, given: &TensorData) {
+        let expected = self.graph.node(self.graph.inputs()[i]).ty();
+        let same = given.dtype() == expected.dtype && *given.shape() == expected.shape;
+        assert!(same, "input {i} is {}, the program takes {expected}", given.ty());
+    }
+
+    /// Runs the program on the addresses of the inputs.
+    fn enter(&mut self) {
         for &(at, input) in &self.patches {
-            self.table[at] = match input.checked_sub(self.n_state) {
-                None => state.pointer(input),
-                // Batches are only read: no output updates them.
-                Some(position) => data_pointer(batch[position]).cast_mut(),
-            };
+            self.table[at] = self.addresses[input];
         }
         let shared = Shared {
             driver: self.program.driver,
@@ -154,23 +200,6 @@ impl Executable {
         }
     }
 
-    fn check_inputs(&self, state: &State, batch: &[&TensorData]) {
-        let inputs = self.graph.inputs();
-        assert!(state.types().len() >= self.n_state, "the program has {} pieces of state", self.n_state);
-        assert_eq!(batch.len(), inputs.len() - self.n_state, "the number of batch tensors");
-        for (i, &input) in inputs.iter().enumerate() {
-            let expected = self.graph.node(input).ty();
-            match i.checked_sub(self.n_state) {
-                None => assert!(state.types()[i] == *expected, "state {i} has another type"),
-                Some(position) => {
-                    let given = batch[position];
-                    let same = given.dtype() == expected.dtype && *given.shape() == expected.shape;
-                    assert!(same, "batch tensor {position} has another type");
-                }
-            }
-        }
-    }
-
     /// A copy of an output of the last run that updates no state; by position among all outputs.
     ///
     /// # Panics
@@ -180,14 +209,17 @@ impl Executable {
         read_bytes(ty, bytes)
     }
 
-    /// An output of one `f32` of the last run, such as a loss, without an allocation.
+    /// An output of one float of the last run, such as a loss, without an allocation.
     ///
     /// # Panics
     /// When the output is of another type.
-    pub fn scalar_f32(&self, k: usize) -> f32 {
+    pub fn scalar(&self, k: usize) -> f64 {
         let (ty, bytes) = self.output_bytes(k);
-        assert_eq!((ty.dtype, ty.n_elements()), (kiln_ir::DType::F32, 1), "output {k} is no f32 scalar");
-        f32::from_ne_bytes(bytes.try_into().expect("four bytes"))
+        match (ty.dtype, bytes) {
+            (DType::F32, &[a, b, c, d]) => f32::from_ne_bytes([a, b, c, d]).into(),
+            (DType::F64, &[a, b, c, d, e, f, g, h]) => f64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            _ => panic!("output {k} is {ty}, not one float"),
+        }
     }
 
     fn output_bytes(&self, k: usize) -> (&TensorType, &[u8]) {

@@ -55,6 +55,18 @@ pub(crate) fn data_pointer(data: &TensorData) -> *const u8 {
     }
 }
 
+/// Address of the elements of a host tensor, to write them.
+pub(crate) fn data_pointer_mut(data: &mut TensorData) -> *mut u8 {
+    match data.storage_mut() {
+        Storage::F32(v) => v.as_mut_ptr().cast(),
+        Storage::F64(v) => v.as_mut_ptr().cast(),
+        Storage::I32(v) => v.as_mut_ptr().cast(),
+        Storage::I64(v) => v.as_mut_ptr().cast(),
+        Storage::U8(v) => v.as_mut_ptr(),
+        Storage::Bool(v) => v.as_mut_ptr().cast(),
+    }
+}
+
 /// Writes the elements of a tensor as bytes.
 pub(crate) fn write_bytes(data: &TensorData, bytes: &mut [u8]) {
     match data.storage() {

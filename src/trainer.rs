@@ -28,22 +28,28 @@
 
 mod backend;
 mod batch;
+mod compiled;
 mod plan;
 
 pub use batch::{Batch, Types};
 pub use plan::Task;
 
 use crate::checkpoint;
+use crate::compile::CompileOptions;
+use crate::eager::CompiledEvaluator;
 use crate::error::Error;
 use crate::nn::{Model, Module};
 use crate::optim::{Optimizer, Sgd};
 use crate::tensor::Tensor;
-use backend::{Backend, Eager, Interpreter, reference_evaluator};
+use backend::{Backend, Eager, Interpreter};
+use compiled::Compiled;
 use kiln_ir::{Graph, TensorData, TensorType};
 use plan::{Forward, Loss, Plan, StateValue};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::path::Path;
+use std::rc::Rc;
 
 /// A model in training: its state, and the program that one step is.
 pub struct Trainer<'m> {
@@ -69,8 +75,9 @@ pub struct TrainerBuilder<'m> {
 /// How a trainer carries out its programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    Interpreted,
+    Compiled,
     Eager,
+    Reference,
 }
 
 impl<'m> Trainer<'m> {
@@ -91,7 +98,7 @@ impl<'m> Trainer<'m> {
             frozen: Vec::new(),
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
-            mode: Mode::Interpreted,
+            mode: Mode::Compiled,
         }
     }
 
@@ -293,6 +300,11 @@ impl<'m> Trainer<'m> {
         self.backend.state(self.plan.step()).get(0).as_f64() as u64
     }
 
+    /// The compiled program of a task, if steps are compiled and it was asked for: its kernels, memory, code.
+    pub fn executable(&self, task: Task) -> Option<&crate::executable::Executable> {
+        self.backend.executable(task)
+    }
+
     /// Number of threads that carry out a step.
     pub fn threads(&self) -> usize {
         self.threads
@@ -339,7 +351,13 @@ impl<'m> TrainerBuilder<'m> {
 
     /// Whether ops are computed one at a time, each time the model is called, instead of compiled.
     pub fn eager(self, eager: bool) -> TrainerBuilder<'m> {
-        TrainerBuilder { mode: if eager { Mode::Eager } else { Mode::Interpreted }, ..self }
+        TrainerBuilder { mode: if eager { Mode::Eager } else { Mode::Compiled }, ..self }
+    }
+
+    /// Carries out steps with the reference interpreter: slowly, with no code in common with compiled programs. For
+    /// finding out which of the two is wrong.
+    pub fn reference(self) -> TrainerBuilder<'m> {
+        TrainerBuilder { mode: Mode::Reference, ..self }
     }
 
     /// Traces the model for batches of these types, derives the gradient and makes the program of one step.
@@ -390,8 +408,12 @@ impl<'m> TrainerBuilder<'m> {
         let is_frozen = |name: &str| self.frozen.iter().any(|prefix| is_within(name, prefix));
         let plan = Plan::new(self.module, self.forward, loss, optimizer, is_frozen, self.seed, location)?;
         let mut backend: Box<dyn Backend> = match self.mode {
-            Mode::Interpreted => Box::new(Interpreter::new(&plan)),
-            Mode::Eager => Box::new(Eager::new(&plan, reference_evaluator())),
+            Mode::Compiled => Box::new(Compiled::new(&plan, CompileOptions::new(0, self.threads)?)),
+            Mode::Eager => {
+                let evaluator = CompiledEvaluator::new(CompileOptions::new(0, self.threads)?);
+                Box::new(Eager::new(&plan, Rc::new(RefCell::new(evaluator))))
+            }
+            Mode::Reference => Box::new(Interpreter::new(&plan)),
         };
         backend.prepare(&plan, task, [&inputs.0, &targets.0])?;
         Ok(Trainer { plan, backend, inputs, targets, threads: self.threads })

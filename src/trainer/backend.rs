@@ -5,12 +5,11 @@
 use super::plan::{Plan, Task, types};
 use crate::eager::{SharedEvaluator, Value};
 use crate::error::Error;
+use crate::executable::Executable;
 use crate::trace::Tracer;
-use kiln_ir::interpret::{evaluate, interpret};
-use kiln_ir::{Graph, Op, TensorData, TensorType};
-use std::cell::RefCell;
+use kiln_ir::interpret::interpret;
+use kiln_ir::{Graph, TensorData, TensorType};
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// A batch: inputs, targets.
@@ -33,6 +32,11 @@ pub(crate) trait Backend {
 
     /// Replaces a piece of the state by a value of the same type.
     fn set_state(&mut self, index: usize, value: TensorData);
+
+    /// The compiled program of a task, if this backend compiles and has one.
+    fn executable(&self, _: Task) -> Option<&Executable> {
+        None
+    }
 }
 
 /// Runs the traced graphs on the reference interpreter: slow, and right. What compiled programs are compared with.
@@ -135,19 +139,4 @@ impl Backend for Eager {
     fn set_state(&mut self, index: usize, value: TensorData) {
         self.state[index] = Arc::new(value);
     }
-}
-
-/// Computes each op with its reference definition.
-struct ReferenceEvaluator;
-
-impl crate::eager::Evaluator for ReferenceEvaluator {
-    fn evaluate(&mut self, op: &Op, operands: &[&Value], _: &TensorType) -> Value {
-        let operands: Vec<&TensorData> = operands.iter().map(|value| &***value).collect();
-        Arc::new(evaluate(op, &operands))
-    }
-}
-
-/// An evaluator that computes each op with its reference definition.
-pub(crate) fn reference_evaluator() -> SharedEvaluator {
-    Rc::new(RefCell::new(ReferenceEvaluator))
 }

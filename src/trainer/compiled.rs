@@ -1,0 +1,88 @@
+//! The backend that compiles: each program of a trainer becomes one executable, and all work on one state.
+
+use super::backend::{Backend, Sides};
+use super::plan::{Plan, Task, types};
+use crate::compile::{CompileOptions, compile};
+use crate::error::Error;
+use crate::executable::Executable;
+use crate::state::State;
+use kiln_ir::{TensorData, TensorType};
+
+/// Compiles a program for each task and batch type when it is first asked for.
+pub(crate) struct Compiled {
+    state: State,
+    options: CompileOptions,
+    /// The executable cache. Few programs are made and they are looked up at every step: a list is quickest.
+    programs: Vec<(Task, [Vec<TensorType>; 2], Executable)>,
+}
+
+impl Compiled {
+    pub fn new(plan: &Plan<'_>, options: CompileOptions) -> Compiled {
+        let types: Vec<TensorType> = plan.state.iter().map(|value| value.initial.ty()).collect();
+        let mut state = State::new(&types);
+        plan.state.iter().enumerate().for_each(|(i, value)| state.set(i, &value.initial));
+        let options = CompileOptions { n_state: types.len(), ..options };
+        Compiled { state, options, programs: Vec::new() }
+    }
+
+    /// The position of the program for a task and a batch of these types.
+    fn position(&self, task: Task, batch: Sides<'_>) -> Option<usize> {
+        let fits = |types: &[TensorType], tensors: &[&TensorData]| {
+            let same = |(ty, tensor): (&TensorType, &&TensorData)| {
+                ty.dtype == tensor.dtype() && ty.shape == *tensor.shape()
+            };
+            types.len() == tensors.len() && types.iter().zip(tensors).all(same)
+        };
+        self.programs.iter().position(|(of, [inputs, targets], _)| {
+            *of == task && fits(inputs, batch[0]) && fits(targets, batch[1])
+        })
+    }
+
+    /// Runs the program for a batch, which is compiled when there is none yet.
+    fn execute(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<&Executable, Error> {
+        let position = match self.position(task, batch) {
+            Some(position) => position,
+            None => {
+                self.prepare(plan, task, [&types(batch[0]), &types(batch[1])])?;
+                self.programs.len() - 1
+            }
+        };
+        let executable = &mut self.programs[position].2;
+        executable.run_with(&mut self.state, batch[0].iter().chain(batch[1]).copied());
+        Ok(executable)
+    }
+}
+
+impl Backend for Compiled {
+    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error> {
+        self.execute(plan, Task::Train, batch).map(|executable| executable.scalar(0))
+    }
+
+    fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {
+        let graph = plan.graph(task, types[0], types[1])?;
+        let executable = compile(graph, &self.options);
+        self.programs.push((task, types.map(<[TensorType]>::to_vec), executable));
+        Ok(())
+    }
+
+    fn run(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<Vec<TensorData>, Error> {
+        let executable = self.execute(plan, task, batch)?;
+        let outputs = executable.graph().outputs().iter().enumerate();
+        Ok(outputs
+            .filter(|(_, output)| output.updates.is_none())
+            .map(|(k, _)| executable.output(k))
+            .collect())
+    }
+
+    fn state(&self, index: usize) -> TensorData {
+        self.state.get(index)
+    }
+
+    fn set_state(&mut self, index: usize, value: TensorData) {
+        self.state.set(index, &value);
+    }
+
+    fn executable(&self, task: Task) -> Option<&Executable> {
+        self.programs.iter().find(|program| program.0 == task).map(|program| &program.2)
+    }
+}
