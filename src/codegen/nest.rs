@@ -144,6 +144,16 @@ fn lanes(body: &LoopBody, varies: &[bool]) -> usize {
         is_search(&r.kind) || running || bytes
     });
     let (mut narrow, mut wide) = (false, false);
+    // What is stored along the axis is stored in lanes, even if it is the same everywhere.
+    let along = body.stores.iter().filter(|store| !store.per_row || body.axes[axis] == AxisKind::Parallel);
+    for store in along {
+        match body.values[store.value].dtype {
+            DType::F32 | DType::I32 => narrow = true,
+            DType::F64 | DType::I64 => wide = true,
+            DType::Bool => {}
+            DType::U8 => return 1,
+        }
+    }
     for (id, value) in body.values.iter().enumerate() {
         if !varies[id] {
             continue;
@@ -189,14 +199,8 @@ fn lanes(body: &LoopBody, varies: &[bool]) -> usize {
             DType::Bool => false,
         })
     });
-    let stored = body.stores.iter().any(|store| match body.values[store.value].dtype {
-        DType::F64 | DType::I64 => narrow && !store.per_row,
-        DType::F32 | DType::I32 => wide && !store.per_row,
-        DType::U8 => !store.per_row || body.axes[axis] == AxisKind::Parallel,
-        DType::Bool => false,
-    });
     match (narrow, wide) {
-        _ if one_by_one || mixed || stored => 1,
+        _ if one_by_one || mixed || body.extent(axis) == 1 => 1,
         (true, true) => 1,
         (_, false) => 4,
         (false, true) => 2,
