@@ -7,7 +7,8 @@ pub use crate::nn::{
 };
 pub use crate::optim::{Adam, AdamW, Optimizer, Sgd};
 pub use crate::tensor::{
-    ConvOptions, Operand, Over, PerAxis, PoolOptions, Tensor, cat, f32, f64, i32, i64, keep, stack, where_,
+    ConvOptions, Operand, Over, PerAxis, PoolOptions, Tensor, cat, einsum, f32, f64, i32, i64, keep, stack,
+    where_,
 };
 pub use crate::trace::Tracer;
 pub use crate::trainer::Trainer;

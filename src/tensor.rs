@@ -13,6 +13,7 @@ mod compare;
 mod contraction;
 mod conv;
 mod convert;
+mod einsum;
 mod index;
 mod normalize;
 mod operand;
@@ -26,6 +27,7 @@ mod unary;
 
 pub use conv::ConvOptions;
 pub use convert::{f32, f64, i32, i64};
+pub use einsum::einsum;
 pub use operand::{Operand, Over, PerAxis, keep};
 pub use pool::PoolOptions;
 pub use slice::{cat, stack, where_};

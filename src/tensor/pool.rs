@@ -6,7 +6,7 @@
 use super::convert::Checked;
 use super::{PerAxis, Tensor};
 use kiln_ir::op::{Window, WindowOp};
-use kiln_ir::{Axes, Op, Shape, TensorData, TensorType};
+use kiln_ir::{Axes, DType, Op, Shape, TensorData, TensorType};
 use smallvec::SmallVec;
 
 /// How a window moves over its input. One number stands for all spatial axes, an array for one each.
@@ -143,6 +143,37 @@ impl Tensor {
     #[track_caller]
     pub fn max_pool3d(&self, options: impl Into<PoolOptions>) -> Tensor {
         self.max_pool("max_pool3d", 3, &options.into())
+    }
+
+    /// The greatest element of each window over the last `n` axes, and where it is: its index in row-major order of
+    /// these axes, without padding, as `i64` (the first one, where several are greatest).
+    ///
+    /// Errors: also elements so many that their indices are not exact in the type of `self`.
+    #[track_caller]
+    pub fn max_pool_with_indices(&self, n: usize, options: impl Into<PoolOptions>) -> (Tensor, Tensor) {
+        const NAME: &str = "max_pool_with_indices";
+        let options = options.into();
+        self.within(NAME, || {
+            let axes = match self.pool_axes(NAME, n, &options) {
+                Ok(axes) => axes,
+                Err(poisoned) => return (poisoned.clone(), poisoned),
+            };
+            let spatial: Shape = axes.iter().map(|axis| axis.input).collect();
+            let n_exact = match self.dtype() {
+                DType::F32 => 1 << 24,
+                DType::F64 => 1 << 53,
+                DType::I32 | DType::I64 => i32::MAX as usize,
+                DType::U8 | DType::Bool => 0,
+            };
+            if spatial.n_elements() > n_exact {
+                let poisoned = self.refuse(NAME, "its type does not hold the indices of its elements");
+                return (poisoned.clone(), poisoned);
+            }
+            let places = self.iota(self.dtype(), [spatial.n_elements()].into(), 0).reshape_exact(spatial);
+            let places = places.broadcast_to(self.shape().clone());
+            let picked = self.record(Op::Window(WindowOp::Pick, window(&axes)), &[&places]);
+            (self.max_pool(NAME, n, &options), picked.cast(DType::I64))
+        })
     }
 
     /// The mean of each window over the last axis.

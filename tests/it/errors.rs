@@ -314,3 +314,14 @@ fn a_gradient_of_what_has_none() {
         let _ = tracer.gradient(&x[0].detach().sum(..), &[&x[0]]);
     }));
 }
+
+#[test]
+fn equations_that_do_not_fit() {
+    insta::assert_snapshot!(mistakes(&[f32(&[2, 3]), f32(&[4, 5])], |x| {
+        let _ = einsum("ij,jk->ik", &[&x[0], &x[1]]);
+        let _ = einsum("ij->ik", &[&x[0]]);
+        let _ = einsum("i->i", &[&x[0]]);
+        let _ = einsum("ij,jk->ik", &[&x[0]]);
+        let _ = x[0].tensordot(&x[1], [0, 1], [0]);
+    }));
+}

@@ -164,6 +164,49 @@ fn pools_follow_pytorch() {
 }
 
 #[test]
+fn a_pool_tells_where_its_elements_were() {
+    let x = TensorData::new([1, 2, 3], vec![1f32, 5.0, 5.0, 7.0, 2.0, 0.0]);
+    let both = run_all(&[x], |x| {
+        let (values, indices) = x[0].max_pool_with_indices(2, PoolOptions::new([1, 2]).stride(1));
+        vec![values, indices]
+    });
+    assert_close(&both[0], &[5.0, 5.0, 7.0, 2.0]);
+    assert_close(&both[1], &[1.0, 1.0, 3.0, 4.0]);
+}
+
+#[test]
+fn sums_of_products_follow_their_equation() {
+    let (a, b) = (counting(&[2, 3]), counting(&[3, 2]));
+    let product = |equation: &str| run(&[&a, &b], |x| einsum(equation, &[&x[0], &x[1]]));
+    assert_close(&product("ij,jk->ki"), &[10.0, 28.0, 13.0, 40.0]);
+    assert_close(&product("ij,jk"), &[10.0, 13.0, 28.0, 40.0]);
+    assert_close(&product("ij,ji->"), &[0.0 + 2.0 + 8.0 + 3.0 + 12.0 + 25.0]);
+    assert_close(&product("ij,jk->j"), &[3.0, 25.0, 63.0]);
+    let one = |equation: &str, shape: &[usize]| run(&[counting(shape)], |x| einsum(equation, &[&x[0]]));
+    assert_close(&one("ii->i", &[3, 3]), &[0.0, 4.0, 8.0]);
+    assert_close(&one("ii", &[3, 3]), &[12.0]);
+    assert_close(&one("...j->j...", &[2, 3]), &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    let three = run(&[&a, &b, &a], |x| einsum("ij,jk,kl->il", &[&x[0], &x[1], &x[2]]));
+    assert_close(&three, &[39.0, 62.0, 85.0, 120.0, 188.0, 256.0]);
+    let batched = run(&[counting(&[2, 1, 2]), counting(&[3, 2])], |x| einsum("...i,...i", &[&x[0], &x[1]]));
+    assert_eq!(batched.ty(), f32(&[2, 3]));
+    assert_close(&batched, &[1.0, 3.0, 5.0, 3.0, 13.0, 23.0]);
+    let dot = run(&[&a, &b], |x| x[0].tensordot(&x[1], [0, 1], [1, 0]));
+    assert_close(&dot, &[50.0]);
+}
+
+#[test]
+fn attention_is_a_softmax_between_products() {
+    let (q, k, v) = (counting(&[2, 4]), counting(&[2, 4]), counting(&[2, 1]));
+    let causal = run(&[&q, &k, &v], |x| x[0].attention(&x[1], &x[2], None, true));
+    // Row 0 sees key 0 alone; row 1 has scores 19 and 63, far apart.
+    assert_close(&causal, &[0.0, 1.0]);
+    let mask = TensorData::new([2], vec![true, false]);
+    let masked = run(&[q, k, v, mask], |x| x[0].attention(&x[1], &x[2], Some(&x[3]), false));
+    assert_close(&masked, &[0.0, 0.0]);
+}
+
+#[test]
 fn elements_are_found_by_index() {
     let x = counting(&[3, 2]);
     let index = |values: &[i64]| TensorData::new([values.len()], values.to_vec());
