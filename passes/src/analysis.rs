@@ -1,6 +1,7 @@
 //! Facts about nodes that several passes need, in side tables: nothing is stored on the nodes themselves.
 
 use kiln_ir::{Graph, Literal, NodeId, Op};
+use std::sync::Arc;
 
 /// A set of nodes, as a bit for each id.
 #[derive(Clone, Debug, Default)]
@@ -51,15 +52,14 @@ pub fn uniform(graph: &Graph, id: NodeId) -> Option<Literal> {
     if let Op::Fill(value, _) = graph.op(id) { Some(*value) } else { None }
 }
 
-/// The value that `emit` puts in place of `origin`. It takes over the name of `origin`; all nodes that are emitted on the
-/// way take over its source.
+/// The value that `emit` puts in place of `origin`. All nodes that are emitted on the way take over its source; the
+/// replacement, if it has no name yet, takes over its name.
 pub fn emit_replacement(
     graph: &mut Graph,
     origin: NodeId,
     emit: impl FnOnce(&mut Graph) -> Option<NodeId>,
 ) -> Option<NodeId> {
-    let node = graph.node(origin);
-    let (name, source) = (node.name.clone(), node.source.clone());
+    let source = graph.node(origin).source.clone();
     let old_name = graph.current_name.take();
     let old_source = std::mem::replace(&mut graph.current_source, source);
     let replacement = emit(graph);
@@ -68,7 +68,18 @@ pub fn emit_replacement(
     if let Some(id) = replacement
         && graph.node(id).name.is_none()
     {
-        graph.node_mut(id).name = name;
+        graph.node_mut(id).name = name_for_replacement(graph, origin, id);
     }
     replacement
+}
+
+/// The name of `origin` for its replacement. A name that only says which op it is, as in `fc1.linear.dot`, says the new
+/// op instead.
+fn name_for_replacement(graph: &Graph, origin: NodeId, replacement: NodeId) -> Option<Arc<str>> {
+    let name = graph.node(origin).name.clone()?;
+    let (old, new) = (graph.op(origin).name(), graph.op(replacement).name());
+    match name.rsplit_once('.') {
+        Some((function, last)) if last == old => Some(Arc::from(format!("{function}.{new}"))),
+        Some(_) | None => Some(name),
+    }
 }

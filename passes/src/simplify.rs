@@ -105,9 +105,8 @@ fn rewrite(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> Option<NodeI
 /// The rows that can apply to a node with this op, besides the rules of [`algebra`].
 fn rows(op: &Op) -> [&'static [Row]; 2] {
     match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Logical(_) => [sink::ROWS, &[]],
+        Op::Unary(_) | Op::Binary(_) | Op::Logical(_) | Op::Select => [sink::ROWS, &[]],
         Op::Compare(_) => [clamp::COMPARE, sink::ROWS],
-        Op::Select => [clamp::SELECT, sink::ROWS],
         Op::Cast(_) => [algebra::CAST, sink::ROWS],
         Op::Reshape(_) => [movement::RESHAPE, &[]],
         Op::Permute(_) => [movement::PERMUTE, contraction::PERMUTE],
