@@ -76,10 +76,7 @@ fn uniform_result(graph: &Graph, id: NodeId) -> Option<Literal> {
     let dtype = graph.node(id).ty().dtype;
     match graph.op(id) {
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Select | Op::Cast(_) => {
-            let values: Option<Vec<Literal>> = operands.iter().map(|&o| uniform(graph, o)).collect();
-            let scalars: Vec<TensorData> =
-                values?.into_iter().map(|value| TensorData::filled(Shape::scalar(), value)).collect();
-            Some(evaluate(graph.op(id), &scalars.iter().collect::<Vec<_>>()).get(0))
+            of_fills(graph, graph.op(id), operands)
         }
         Op::Reshape(_) | Op::Permute(_) | Op::Broadcast { .. } | Op::Slice(_) | Op::Reverse(_) => first(),
         Op::Pad(pad) => first().filter(|&value| value == pad.value),
@@ -107,6 +104,14 @@ fn uniform_result(graph: &Graph, id: NodeId) -> Option<Literal> {
             None
         }
     }
+}
+
+/// The value of an elementwise op everywhere, if all its operands are fills.
+pub fn of_fills(graph: &Graph, op: &Op, operands: &[NodeId]) -> Option<Literal> {
+    let values: Option<Vec<Literal>> = operands.iter().map(|&o| uniform(graph, o)).collect();
+    let scalars: Vec<TensorData> =
+        values?.into_iter().map(|value| TensorData::filled(Shape::scalar(), value)).collect();
+    Some(evaluate(op, &scalars.iter().collect::<Vec<_>>()).get(0))
 }
 
 /// The reduction of `count` equal values, at least one.

@@ -38,9 +38,12 @@ pub struct Row {
     pub apply: fn(&mut Graph, NodeId) -> Option<NodeId>,
 }
 
-/// Sweeps after which a graph that still changes means that two rows undo each other. Each sweep moves a view through at
-/// least one node, so that even a long chain settles in far fewer.
-const MAX_SWEEPS: usize = 1000;
+/// Sweeps after which a graph that still changes means that two rows undo each other. A sweep follows the operands, so that
+/// a view goes through a chain of any length in one; real graphs need two to four.
+const MAX_SWEEPS: usize = 100;
+
+/// Replacements of one node in one sweep; more wait for the next.
+const MAX_STEPS: usize = 16;
 
 impl Pass for Simplify {
     fn name(&self) -> &'static str {
@@ -70,7 +73,8 @@ fn sweep(graph: &mut Graph, budget: &mut Rewrites) -> usize {
             continue;
         }
         let mut current = id;
-        while let Some(replacement) = rewrite(graph, current, budget) {
+        for _ in 0..MAX_STEPS {
+            let Some(replacement) = rewrite(graph, current, budget) else { break };
             graph.replace_uses(current, replacement);
             current = replacement;
             n_replaced += 1;
@@ -88,7 +92,11 @@ fn rewrite(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> Option<NodeI
         return None;
     }
     analysis::emit_replacement(graph, id, |graph| {
+        // What depends on nothing is for `fold_constants`: rules that move constants would move these for ever.
+        let is_constant =
+            graph.operands(id).iter().all(|&operand| analysis::uniform(graph, operand).is_some());
         if graph.op(id).is_elementwise()
+            && !is_constant
             && let Some((name, replacement)) = algebra::rewrite(graph, id)
         {
             return budget.take(name).then_some(replacement);

@@ -8,38 +8,41 @@ use std::fmt::Write;
 
 /// Runs a pass on a graph in text form and returns what it changed, line by line.
 ///
-/// On the way it holds the pass to what every pass promises: the result is a valid graph, it computes the same, and a
-/// second run says and does nothing.
-///
 /// # Panics
-/// When the text is no graph, or a promise is broken.
+/// When the text is no graph, or the pass breaks a promise: see [`check_graph`].
 pub fn check(pass: &dyn Pass, text: &str) -> String {
     let before = parse(text).unwrap_or_else(|error| panic!("{error}"));
-    verify(&before).unwrap_or_else(|error| panic!("{error}"));
+    let after = check_graph(pass, &before);
+    diff(&before.to_string(), &after.to_string())
+}
+
+/// Runs a pass and holds it to what every pass promises: the result is a valid graph, it computes the same, "unchanged" is
+/// true, and a second run says and does nothing. Returns the result.
+///
+/// # Panics
+/// When the graph is not valid, or a promise is broken.
+pub fn check_graph(pass: &dyn Pass, before: &Graph) -> Graph {
+    let name = pass.name();
+    verify(before).unwrap_or_else(|error| panic!("{error}"));
     let mut after = before.clone();
     let changed = pass.run(&mut after, &mut Rewrites::unlimited());
-    verify(&after).unwrap_or_else(|error| panic!("`{}` broke the graph: {error}", pass.name()));
-    if let Err(difference) = same_results(&before, &after) {
-        panic!(
-            "`{}` changed what a graph computes\n{difference}\nbefore:\n{before}after:\n{after}",
-            pass.name()
-        );
-    }
+    verify(&after).unwrap_or_else(|error| panic!("`{name}` broke the graph: {error}\nbefore:\n{before}"));
     assert_eq!(
         changed == Changed::No,
         before.same_as(&after),
-        "`{}` says {changed:?} of\n{after}",
-        pass.name()
+        "`{name}` says {changed:?} of\n{before}\n{after}"
     );
+    if let Err(difference) = same_results(before, &after) {
+        panic!("`{name}` changed what a graph computes\n{difference}\nbefore:\n{before}after:\n{after}");
+    }
     let once = after.clone();
     let again = pass.run(&mut after, &mut Rewrites::unlimited());
     assert!(
         again == Changed::No && once.same_as(&after),
-        "`{}` is not done after one run:\n{}",
-        pass.name(),
+        "`{name}` is not done after one run:\n{}",
         diff(&once.to_string(), &after.to_string())
     );
-    diff(&before.to_string(), &after.to_string())
+    once
 }
 
 /// The lines of two texts: `- ` before those that went, `+ ` before those that came; `unchanged` when there are none.
@@ -139,4 +142,46 @@ fn tolerance(expected: &TensorData) -> Tolerance {
     let largest =
         values.into_iter().filter(|x| x.is_finite()).fold(0.0, |largest: f64, x| largest.max(x.abs()));
     Tolerance { relative: 0.0, absolute: 64.0 * epsilon * largest, ulps: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EliminateCommon, EliminateDead, FoldConstants, Options, Pipeline, Simplify, SplitReduce};
+    use kiln_ir::random_graph::{RandomConfig, choices, random_graph};
+    use proptest::prelude::*;
+
+    /// The choices that make a random graph: shrinking them shrinks the graph.
+    fn words() -> impl Strategy<Value = Vec<u32>> {
+        proptest::collection::vec(any::<u32>(), 0..300)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn passes_keep_their_promises_on_random_graphs(words in words()) {
+            let graph = random_graph(&RandomConfig::default(), &mut choices(&words));
+            let passes: [&dyn Pass; 5] = [&Simplify, &FoldConstants, &EliminateCommon, &EliminateDead, &SplitReduce];
+            for pass in passes {
+                check_graph(pass, &graph);
+            }
+        }
+
+        #[test]
+        fn the_pipeline_keeps_what_random_graphs_compute(words in words()) {
+            let before = random_graph(&RandomConfig::default(), &mut choices(&words));
+            let mut after = before.clone();
+            Pipeline::standard().run(&mut after, &Options { check: true, ..Options::default() });
+            if let Err(difference) = same_results(&before, &after) {
+                panic!("{difference}\nbefore:\n{before}after:\n{after}");
+            }
+        }
+    }
+
+    #[test]
+    fn differences_are_the_fewest_lines() {
+        assert_eq!(diff("a\nb\nc\n", "a\nc\nd\n"), "  a\n- b\n  c\n+ d\n");
+        assert_eq!(diff("a\n", "a\n"), "unchanged\n");
+    }
 }

@@ -355,12 +355,12 @@ mod tests {
         "
         ), @"
           graph f(%x: f32[3]) {
-              %k: f32[3] = fill { value = 4.0 }
+        -     %k: f32[3] = fill { value = 4.0 }
               %l: f32[3] = fill { value = 3.0 }
         -     %a: f32[3] = div %x, %k
               %b: f32[3] = div %x, %l
-        +     %reciprocal: f32[3] = reciprocal %k
-        +     %a: f32[3] = mul %x, %reciprocal
+        +     %fill: f32[3] = fill { value = 0.25 }
+        +     %a: f32[3] = mul %x, %fill
               return %a, %b
           }
         ");
@@ -411,12 +411,13 @@ mod tests {
         "
         ), @"
           graph f(%c: bool[3], %x: f32[3], %y: f32[3]) {
-              %zero: f32[3] = fill { value = 0.0 }
+        -     %zero: f32[3] = fill { value = 0.0 }
         -     %a: f32[3] = select %c, %x, %zero
         -     %b: f32[3] = select %c, %y, %zero
         -     %d: f32[3] = add %a, %b
         +     %add: f32[3] = add %x, %y
-        +     %d: f32[3] = select %c, %add, %zero
+        +     %fill: f32[3] = fill { value = 0.0 }
+        +     %d: f32[3] = select %c, %add, %fill
               return %d
           }
         ");
@@ -460,5 +461,27 @@ mod tests {
             }
         "
         ), @"unchanged");
+    }
+
+    #[test]
+    fn rules_about_constants_end_when_all_are_constant() {
+        assert_snapshot!(changes(
+            "
+            graph f() {
+                %k: f32[3] = fill { value = 0.5 }
+                %a: f32[3] = mul %k, %k
+                %b: f32[3] = neg %a
+                return %b
+            }
+        "
+        ), @"
+          graph f() {
+        -     %k: f32[3] = fill { value = 0.5 }
+        -     %a: f32[3] = mul %k, %k
+        -     %b: f32[3] = neg %a
+        +     %b: f32[3] = fill { value = -0.25 }
+              return %b
+          }
+        ");
     }
 }

@@ -14,6 +14,7 @@
 use super::facts;
 use crate::analysis::uniform;
 use crate::eliminate_common::is_commutative;
+use crate::fold_constants::of_fills;
 use kiln_ir::emit::{Emit, EmitExt};
 use kiln_ir::op::{BinaryOp, CompareOp, LogicalOp, UnaryOp};
 use kiln_ir::{Graph, Literal, NodeId, Op};
@@ -158,7 +159,14 @@ impl Term {
                     id.get_or_insert_with(|| operand.build(graph, like, bindings));
                 }
                 let ids: Vec<NodeId> = ids.into_iter().flatten().collect();
-                graph.emit(Op::clone(op), &ids)
+                // A constant of constants becomes one at once: else rules about constants would go on with it.
+                match of_fills(graph, op, &ids) {
+                    Some(value) => {
+                        let shape = graph.shape(ids[0]);
+                        graph.emit(Op::Fill(value, shape), &[])
+                    }
+                    None => graph.emit(Op::clone(op), &ids),
+                }
             }
         }
     }
