@@ -9,7 +9,7 @@
 //! A number (also `inf`, `-inf`; 1 and 0 are `true` and `false`) stands for a fill of exactly that value, sign of zero
 //! included. The letters `k`, `l` and `m` stand for any fill, every other letter for any value; a letter that occurs
 //! twice stands for the same value both times. `s = op(..)` names the value of an inner op for a condition.
-//! Commutative ops match in both orders. A predicate is one of [`facts::PREDICATES`].
+//! Commutative ops match in both orders. The predicates are listed in `facts.rs`.
 
 use super::facts;
 use crate::analysis::uniform;
