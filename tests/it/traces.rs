@@ -4,6 +4,7 @@
 //! noise of a run, and 20 times that is agreement.
 
 use super::support::shared;
+use kiln::TrainerBuilder;
 use kiln::checkpoint;
 use kiln::prelude::*;
 use serde_json::Value;
@@ -105,27 +106,86 @@ impl Model for Mlp {
     }
 }
 
-#[test]
-fn mlp_trains_as_recorded() {
+/// Without dropout, as it was recorded.
+struct Cnn {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    fc1: Linear,
+    fc2: Linear,
+}
+kiln::parameters!(Cnn { conv1, conv2, fc1, fc2 });
+
+impl Model for Cnn {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.conv2.forward(&self.conv1.forward(x).relu()).relu().max_pool2d(2);
+        self.fc2.forward(&self.fc1.forward(&x.flatten(1, -1)).relu())
+    }
+}
+
+/// How steps are carried out.
+type Way = fn(TrainerBuilder<'_>) -> TrainerBuilder<'_>;
+const COMPILED: Way = |trainer| trainer.threads(2);
+const EAGER: Way = |trainer| trainer.threads(2).eager(true);
+const REFERENCE: Way = |trainer| trainer.reference();
+
+fn check_xor(way: Way) {
+    let Some(directory) = shared("traces/xor") else { return };
+    let model = Xor { fc1: Linear::new(2, 8), fc2: Linear::new(8, 1) };
+    let trainer = way(Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.5)));
+    Trace::read(&directory).check(trainer.compile(f32(&[4, 2]), f32(&[4, 1])).unwrap());
+}
+
+fn check_mlp(way: Way) {
     let Some(directory) = shared("traces/mlp") else { return };
     let model = Mlp { fc1: Linear::new(784, 512), fc2: Linear::new(512, 256), fc3: Linear::new(256, 10) };
-    let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3));
+    let trainer = way(Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3)));
     Trace::read(&directory).check(trainer.compile(f32(&[128, 784]), i64(&[128])).unwrap());
 }
 
-fn check_xor(eager: bool) {
-    let Some(directory) = shared("traces/xor") else { return };
-    let model = Xor { fc1: Linear::new(2, 8), fc2: Linear::new(8, 1) };
-    let trainer = Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.5)).eager(eager);
-    Trace::read(&directory).check(trainer.compile(f32(&[4, 2]), f32(&[4, 1])).unwrap());
+fn check_cnn(way: Way) {
+    let Some(directory) = shared("traces/cnn") else { return };
+    let model = Cnn {
+        conv1: Conv2d::new(1, 32, 3),
+        conv2: Conv2d::new(32, 64, 3),
+        fc1: Linear::new(9216, 128),
+        fc2: Linear::new(128, 10),
+    };
+    let trainer = way(Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3)));
+    Trace::read(&directory).check(trainer.compile(f32(&[64, 1, 28, 28]), i64(&[64])).unwrap());
 }
 
 #[test]
 fn xor_trains_as_recorded() {
-    check_xor(false);
+    check_xor(COMPILED);
 }
 
 #[test]
 fn xor_trains_as_recorded_eagerly() {
-    check_xor(true);
+    check_xor(EAGER);
+}
+
+// The other two would take minutes on the interpreter.
+#[test]
+fn xor_trains_as_recorded_on_the_interpreter() {
+    check_xor(REFERENCE);
+}
+
+#[test]
+fn mlp_trains_as_recorded() {
+    check_mlp(COMPILED);
+}
+
+#[test]
+fn mlp_trains_as_recorded_eagerly() {
+    check_mlp(EAGER);
+}
+
+#[test]
+fn cnn_trains_as_recorded() {
+    check_cnn(COMPILED);
+}
+
+#[test]
+fn cnn_trains_as_recorded_eagerly() {
+    check_cnn(EAGER);
 }
