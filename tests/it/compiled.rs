@@ -160,3 +160,24 @@ fn convolutions_and_their_gradients() {
         }",
     );
 }
+
+#[test]
+fn large_reductions_in_two_stages() {
+    for (shape, axes, kept) in [
+        ("40009", "0", ""),
+        ("128, 300", "0, 1", ""),
+        ("2, 3, 30000", "0, 2", "3"),
+        ("3, 40009, 2", "1", "3, 2"),
+    ] {
+        for op in ["reduce_sum", "reduce_max"] {
+            check_text(&format!(
+                "graph f(%x: f32[{shape}], %y: f32[{shape}]) {{
+                    %d: f32[{shape}] = sub %x, %y
+                    %s: f32[{shape}] = mul %d, %d
+                    %r: f32[{kept}] = {op} %s {{ axes = [{axes}] }}
+                    return %r, %d
+                }}"
+            ));
+        }
+    }
+}
