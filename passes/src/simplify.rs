@@ -5,8 +5,9 @@
 //!
 //! Promises: idempotent; terminates, since each row makes nodes fewer, cheaper or moves a view in its one direction
 //! (reshapes and permutations towards the results, repetition towards the results through elementwise ops and below
-//! every other movement op); NaN, infinities and the sign of zero come out as before, and so does every rounding, except
-//! where a row says otherwise; the order of sums may change, which an op does not promise.
+//! every other movement op); NaN, infinities and the sign of zero come out as before, and so does every rounding but
+//! those of powers, of `1 / sqrt(x)` and of sums of repetitions. The order of sums may change, which an op does not promise,
+//! and with it the sign of a sum of zeros.
 //! Nodes that lose their last user are removed. Cost: O(nodes x rows of the node's family) a sweep, a few sweeps.
 
 pub mod algebra;
