@@ -18,7 +18,7 @@ struct Case {
     name: String,
     flops: f64,
     kernel: Kernel,
-    /// Operands and result, as 64-bit words to be aligned for both types.
+    /// Operands and result, with room to align them.
     memory: [Vec<u64>; 3],
     scratch: usize,
     /// GFLOP/s by round, with one thread and with two.
@@ -28,6 +28,12 @@ struct Case {
 enum Kernel {
     Gemm(GemmSpec),
     Conv(ConvSpec),
+}
+
+/// The first cache line in `memory`: programs align their buffers.
+fn aligned(memory: &mut [u64]) -> *mut u8 {
+    let bytes = memory.as_mut_ptr().cast::<u8>();
+    bytes.wrapping_add(bytes.align_offset(64))
 }
 
 /// Memory that is passed to threads.
@@ -73,19 +79,18 @@ impl Case {
             FloatType::F32 => u64::from(0.5f32.to_bits()) * 0x1_0000_0001,
             FloatType::F64 => 0.5f64.to_bits(),
         };
-        let memory = extents.map(|n| vec![word; (n * dtype.size()).div_ceil(8)]);
+        let memory = extents.map(|n| vec![word; (n * dtype.size()).div_ceil(8) + 8]);
         Case { name: name.to_owned(), flops, kernel, memory, scratch, rates: Default::default() }
     }
 
     /// GFLOP/s in one round with so many threads.
     fn measure(&mut self, clock: Clock, isa: Isa, threads: usize) -> f64 {
-        let mut scratch: Vec<Vec<[u64; 8]>> = vec![vec![[0; 8]; self.scratch / 64 + 2]; threads];
-        let pointers = Pointers(self.memory.each_mut().map(|memory| memory.as_mut_ptr().cast()));
+        let mut scratch = vec![vec![0; self.scratch / 8 + 8]; threads];
+        let pointers = Pointers(self.memory.each_mut().map(|memory| aligned(memory)));
         let kernel = &self.kernel;
         let run = move |index: usize, scratch: *mut u8| {
             let Pointers([a, b, c]) = { pointers };
             let part = Part { index, count: threads };
-            let scratch = scratch.wrapping_add(scratch.align_offset(64));
             // SAFETY: the memory is as large as the spec says.
             unsafe {
                 match kernel {
@@ -124,7 +129,7 @@ impl Clock {
 /// The time of one call of `run` by a team of a thread for each scratch.
 fn repeat(
     clock: Clock,
-    scratch: &mut [Vec<[u64; 8]>],
+    scratch: &mut [Vec<u64>],
     run: impl Fn(usize, *mut u8) + Copy + Send + Sync,
 ) -> Duration {
     let threads = scratch.len();
@@ -161,9 +166,9 @@ fn repeat(
         let mut running = Vec::new();
         for (index, scratch) in others.iter_mut().enumerate() {
             let team = &team;
-            running.push(scope.spawn(move || team(index + 1, scratch.as_mut_ptr().cast())));
+            running.push(scope.spawn(move || team(index + 1, aligned(scratch))));
         }
-        let own = team(0, first.as_mut_ptr().cast());
+        let own = team(0, aligned(first));
         running.into_iter().map(|thread| thread.join().expect("no kernel panics")).fold(own, Duration::max)
     })
 }
@@ -171,10 +176,10 @@ fn repeat(
 /// GFLOP/s of independent multiply-adds in registers, in f32.
 fn peak(clock: Clock, isa: Isa, threads: usize) -> f64 {
     const STEPS: usize = 20_000;
-    let flops = (peak_lanes(isa) * 24 * STEPS * 2 * threads) as f64;
-    let mut scratch = vec![vec![[0; 8]]; threads];
-    // SAFETY: the instruction set is available.
+    let flops = (peak_lanes(isa) * CHAINS * STEPS * 2 * threads) as f64;
+    let mut scratch = vec![vec![0; 8]; threads];
     let time = repeat(clock, &mut scratch, move |_, _| {
+        // SAFETY: the instruction set is available.
         std::hint::black_box(unsafe { multiply_add(isa, STEPS, std::hint::black_box(0.5)) });
     });
     flops / time.as_secs_f64() / 1e9
@@ -188,7 +193,10 @@ fn peak_lanes(isa: Isa) -> usize {
     }
 }
 
-/// `24` chains of vectors of multiply-adds.
+/// Independent multiply-adds: more than the latency of one, fewer than there are registers.
+const CHAINS: usize = 12;
+
+/// Chains of vectors of multiply-adds.
 ///
 /// # Safety
 /// The instruction set is available.
@@ -199,7 +207,7 @@ unsafe fn multiply_add(isa: Isa, steps: usize, x: f32) -> f32 {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
     fn avx512(steps: usize, x: f32) -> f32 {
-        let mut sums = [_mm512_set1_ps(x); 24];
+        let mut sums = [_mm512_set1_ps(x); CHAINS];
         let factor = sums[0];
         for _ in 0..steps {
             for sum in &mut sums {
@@ -211,10 +219,9 @@ unsafe fn multiply_add(isa: Isa, steps: usize, x: f32) -> f32 {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     fn avx2(steps: usize, x: f32) -> f32 {
-        // Twelve at a time: there are sixteen registers.
-        let mut sums = [_mm256_set1_ps(x); 12];
+        let mut sums = [_mm256_set1_ps(x); CHAINS];
         let factor = sums[0];
-        for _ in 0..2 * steps {
+        for _ in 0..steps {
             for sum in &mut sums {
                 *sum = _mm256_fmadd_ps(*sum, factor, factor);
             }
@@ -222,8 +229,8 @@ unsafe fn multiply_add(isa: Isa, steps: usize, x: f32) -> f32 {
         sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
     }
     fn portable(steps: usize, x: f32) -> f32 {
-        let mut sums = [[x; 4]; 12];
-        for _ in 0..2 * steps {
+        let mut sums = [[x; 4]; CHAINS];
+        for _ in 0..steps {
             for sum in &mut sums {
                 *sum = sum.map(|sum| sum * x + x);
             }

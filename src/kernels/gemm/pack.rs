@@ -63,6 +63,9 @@ unsafe fn copy<V: Simd>(source: &Source<V::Element>, panel: *mut V::Element, wid
     }
 }
 
+/// How many vectors ahead lines are fetched: they are more than the machine follows by itself.
+const AHEAD: usize = 4;
+
 /// Depths next to one another: squares are transposed in registers.
 #[inline(always)]
 unsafe fn transpose<V: Simd>(source: &Source<V::Element>, panel: *mut V::Element, width: usize) {
@@ -77,6 +80,7 @@ unsafe fn transpose<V: Simd>(source: &Source<V::Element>, panel: *mut V::Element
                 for lane in 0..V::LANES {
                     let line = (i + lane).min(last) as isize;
                     let from = source.at.offset(line * source.line_stride).add(p);
+                    V::prefetch(from.wrapping_add(AHEAD * V::LANES));
                     block[lane] =
                         if depth == V::LANES { V::load(from) } else { V::load_range(from, 0, depth) };
                 }

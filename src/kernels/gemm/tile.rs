@@ -39,7 +39,10 @@ pub unsafe fn tile<V: Simd, const R: usize, const N: usize>(
     unsafe {
         let mut sums = [[V::splat(V::Element::default()); N]; R];
         for i in 0..R {
-            V::prefetch(target.at.wrapping_offset(i as isize * target.row_stride));
+            for j in 0..N {
+                let at = i as isize * target.row_stride + (j * V::LANES) as isize;
+                V::prefetch(target.at.wrapping_offset(at));
+            }
         }
         for _ in 0..depth {
             let mut column = [V::splat(V::Element::default()); N];
