@@ -229,13 +229,15 @@ unsafe fn multiply_add(isa: Isa, steps: usize, x: f32) -> f32 {
         sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
     }
     fn portable(steps: usize, x: f32) -> f32 {
-        let mut sums = [[x; 4]; CHAINS];
+        // Flat, and different in each lane, so that the compiler makes vectors of it.
+        let terms: [f32; 4 * CHAINS] = std::array::from_fn(|i| x + i as f32 / 1024.0);
+        let mut sums = terms;
         for _ in 0..steps {
-            for sum in &mut sums {
-                *sum = sum.map(|sum| sum * x + x);
+            for (sum, term) in sums.iter_mut().zip(&terms) {
+                *sum = *sum * x + term;
             }
         }
-        sums.into_iter().flatten().sum()
+        sums.into_iter().sum()
     }
     match isa {
         #[cfg(target_arch = "x86_64")]
