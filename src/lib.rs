@@ -51,6 +51,7 @@ pub mod executable;
 pub mod kernels;
 pub mod loss;
 pub mod metrics;
+pub mod models;
 pub mod nn;
 pub mod optim;
 pub mod prelude;

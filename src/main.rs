@@ -1,2 +1,5 @@
-//! Kiln.
-fn main() {}
+//! The command line of Kiln; see `kiln::cli`.
+
+fn main() -> std::process::ExitCode {
+    kiln::cli::main()
+}

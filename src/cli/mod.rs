@@ -1,3 +1,49 @@
 //! The command line, behind the feature `cli`.
+//!
+//! Results go to standard output, errors and the progress bar to standard error. The exit code is 0 when all is well,
+//! 1 when something could not be done or a check failed, 2 when the arguments make no sense.
 
+mod error;
 pub mod plot;
+mod progress;
+mod recipe;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Kiln compiles the training of neural networks.
+///
+/// Without a command it trains `digits-mlp` on handwritten digits that are part of the program.
+#[derive(Parser)]
+#[command(name = "kiln", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trains a model and measures its accuracy.
+    Train(train::TrainArguments),
+}
+
+/// Runs the program: the arguments are those of the process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let command = arguments.command.unwrap_or_else(|| Command::Train(train::TrainArguments::default()));
+    let mut out = std::io::stdout().lock();
+    let result = match command {
+        Command::Train(arguments) => train::run(&arguments, &mut out),
+    };
+    match result.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough, as in `kiln dump mlp | head`.
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
