@@ -20,7 +20,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// What passes today. Raise it when more passes; a change that lowers it has broken something.
-const MIN_PASSED: usize = 1388;
+const MIN_PASSED: usize = 1801;
 
 #[test]
 fn gradients_agree_with_pytorch() {

@@ -31,6 +31,7 @@ functions! {
         x.roll(-1, dim) * other.roll(-2, dim) - x.roll(-2, dim) * other.roll(-1, dim)
     };
     "dot": (x: Tensor, tensor: Tensor) => x.dot(&tensor);
+    "einsum": (tensors: Vec<Tensor>, equation: String) => einsum(&equation, &tensors);
     "inner": (x: Tensor, other: Tensor) => match (x.rank(), other.rank()) {
         (0, _) | (_, 0) => x * other,
         (_, 1) => x.matmul(&other),
@@ -54,6 +55,7 @@ functions! {
             bias.iter().fold(x.matmul(&weight), |y, bias| y + bias)
         }
     };
+    "tensordot": (x: Tensor, other: Tensor, dims: Value) => tensordot(&x, &other, &dims);
     "vdot": (x: Tensor, other: Tensor) => x.dot(&other);
 
     "nn.functional.conv1d": (
@@ -149,4 +151,69 @@ fn conv_transpose(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: C
 /// A function of a batch of images of `n` spatial axes; PyTorch takes a single image too.
 pub fn on_batch(x: &Tensor, n: usize, function: impl Fn(&Tensor) -> Tensor) -> Tensor {
     if x.rank() == n + 2 { function(x) } else { function(&x.unsqueeze(0)).squeeze(0) }
+}
+
+/// Sum of products over the letters that the result does not have: all operands are brought to one shape with an axis
+/// for each letter. The axes of an ellipsis get capital letters from `A`, counted from the last.
+fn einsum(equation: &str, tensors: &[Tensor]) -> Tensor {
+    let equation = equation.replace(' ', "");
+    let (left, right) = equation.split_once("->").expect("an explicit result");
+    let letters = |term: &str, rank: usize| -> Vec<char> {
+        let n_named = term.replace("...", "").len();
+        let hidden: String =
+            (0..rank.saturating_sub(n_named)).rev().map(|i| (b'A' + i as u8) as char).collect();
+        term.replace("...", &hidden).chars().collect()
+    };
+    let operands: Vec<Vec<char>> =
+        left.split(',').zip(tensors).map(|(term, x)| letters(term, x.rank())).collect();
+    let mut all: Vec<char> = operands.concat();
+    all.sort_unstable();
+    all.dedup();
+    let n_hidden = all.iter().filter(|c| c.is_ascii_uppercase()).count();
+    let result =
+        letters(right, right.replace("...", "").len() + if right.contains("...") { n_hidden } else { 0 });
+    // The letters of the result in their order, then those that are summed over.
+    let mut order = result.clone();
+    order.extend(all.into_iter().filter(|c| !result.contains(c)));
+    let spread = |(x, letters): (&Tensor, &Vec<char>)| {
+        let (mut present, mut shape) = (Vec::new(), Vec::new());
+        for letter in &order {
+            let axis = letters.iter().position(|l| l == letter);
+            present.extend(axis.map(|axis| axis as i64));
+            shape.push(axis.map_or(1, |axis| x.extents()[axis] as i64));
+        }
+        x.permute(present).reshape(shape)
+    };
+    let product =
+        tensors.iter().zip(&operands).map(spread).reduce(|product, x| product * x).expect("an operand");
+    let summed: Vec<i64> = (result.len() as i64..order.len() as i64).collect();
+    product.sum(&summed[..])
+}
+
+/// Sum of products over pairs of axes, given as two lists, or as a number of last and first axes.
+fn tensordot(x: &Tensor, other: &Tensor, dims: &Value) -> Result<Tensor, NotSupported> {
+    let axes = |list: &Value, rank: usize| -> Option<Vec<i64>> {
+        let axes = list.as_array()?.iter().map(|axis| axis.as_i64().map(|axis| axis.rem_euclid(rank as i64)));
+        axes.collect()
+    };
+    let pairs = match dims.as_i64() {
+        Some(n) => Some(((x.rank() as i64 - n..x.rank() as i64).collect(), (0..n).collect())),
+        None => axes(&dims[0], x.rank()).zip(axes(&dims[1], other.rank())),
+    };
+    let Some((left, right)): Option<(Vec<i64>, Vec<i64>)> = pairs else {
+        return not_supported(format!("dims {dims}"));
+    };
+    let free = |x: &Tensor, used: &[i64]| -> Vec<i64> {
+        (0..x.rank() as i64).filter(|axis| !used.contains(axis)).collect()
+    };
+    let extents = |x: &Tensor, axes: &[i64]| -> Vec<i64> {
+        axes.iter().map(|&axis| x.extents()[axis as usize] as i64).collect()
+    };
+    let (rows, columns) = (free(x, &left), free(other, &right));
+    let inner: i64 = extents(x, &left).iter().product();
+    let shape = [extents(x, &rows), extents(other, &columns)].concat();
+    let size = |axes: Vec<i64>| axes.iter().product::<i64>();
+    let a = x.permute([rows.clone(), left].concat()).reshape([size(extents(x, &rows)), inner]);
+    let b = other.permute([right, columns.clone()].concat()).reshape([inner, size(extents(other, &columns))]);
+    Ok(a.mm(&b).reshape(shape))
 }

@@ -2,14 +2,19 @@
 //! those Kiln has, as a user would.
 
 mod activation;
+mod attention;
 mod contraction;
 mod elementwise;
 mod index;
 mod loss;
 mod norm;
 mod pool;
+mod recurrent;
 mod reduce;
+mod resample;
 mod shape;
+mod sort;
+mod window;
 
 use super::call::Function;
 
@@ -25,6 +30,10 @@ pub fn find(name: &str) -> Option<&'static Function> {
         pool::FUNCTIONS,
         loss::FUNCTIONS,
         norm::FUNCTIONS,
+        resample::FUNCTIONS,
+        sort::FUNCTIONS,
+        attention::FUNCTIONS,
+        recurrent::FUNCTIONS,
     ];
     families.into_iter().flatten().find(|function| function.name == name)
 }
