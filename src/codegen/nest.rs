@@ -143,6 +143,10 @@ fn lanes(body: &LoopBody, varies: &[bool]) -> usize {
         let bytes = matches!(body.values[r.operand].dtype, DType::U8);
         is_search(&r.kind) || running || bytes
     });
+    // Elements scattered along the axis are added one by one: two of them may go to one place.
+    if body.accumulate.as_ref().is_some_and(|accumulate| jumps(&accumulate.address)) {
+        return 1;
+    }
     let (mut narrow, mut wide) = (false, false);
     // What is stored along the axis is stored in lanes, even if it is the same everywhere.
     let along = body.stores.iter().filter(|store| !store.per_row || body.axes[axis] == AxisKind::Parallel);
@@ -356,8 +360,9 @@ impl Emitter<'_, '_> {
         let zero = self.b.ins().iconst(I64, 0);
         let mut at = At { lanes: 1, position: zero, offset: 0, block: zero, values: HashMap::new() };
         let body = self.body;
+        // All values before any store: a store may write over what another value still has to read.
+        body.stores.iter().filter(|store| store.per_row).for_each(|store| self.prepare(store.value));
         for store in body.stores.iter().filter(|store| store.per_row) {
-            self.prepare(store.value);
             let value = self.uniform(store.value);
             self.store(
                 &mut at,

@@ -95,6 +95,41 @@ fn every_op_alone_and_together() {
     check(&all, &inputs).unwrap();
 }
 
+/// The least sum may take the memory of `%p`, which the comparison still reads.
+#[test]
+fn values_of_rows_are_read_before_any_is_stored() {
+    check_text(
+        "graph rows(%a: f32[5, 3], %b: f32[5, 10]) {
+            %p: f32[5] = reduce_sum %a { axes = [1] }
+            %q: f32[5] = reduce_sum %b { axes = [1] }
+            %least: f32[5] = min %p, %q
+            %less: bool[5] = lt %q, %p
+            return %least, %less
+        }",
+    );
+}
+
+#[test]
+fn scatter_of_wide_elements() {
+    check_text(
+        "graph scatter(%u: f64[3, 8], %x: i64[3, 8]) {
+            %i: i64[3, 8] = add %x, %x
+            %y: f64[3, 5] = scatter_add %u, %i { axis = 1 }
+            return %y
+        }",
+    );
+}
+
+#[test]
+fn search_along_an_axis_of_one_element() {
+    check_text(
+        "graph search(%x: f32[3, 1, 7]) {
+            %i: i64[3, 7] = argmax %x { axis = 1 }
+            return %i
+        }",
+    );
+}
+
 #[test]
 fn softmax_of_rows_of_many_lengths() {
     for n in [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 64, 511, 512, 513, 1025] {

@@ -18,9 +18,12 @@ pub fn finish(body: &mut LoopBody, is_contraction: bool) {
             }
         }
     }
-    if body.axes_of(AxisKind::Parallel).is_empty() && body.axes_of(AxisKind::Reduced).is_empty() {
-        let axis = body.axes.len();
-        insert_unit_axis(body, axis);
+    let (parallel, reduced) = (body.axes_of(AxisKind::Parallel), body.axes_of(AxisKind::Reduced));
+    if body.reductions.iter().any(is_search) && reduced.is_empty() {
+        // A search runs along a reduced axis, be it over one element.
+        insert_unit_axis(body, AxisKind::Reduced);
+    } else if parallel.is_empty() && reduced.is_empty() {
+        insert_unit_axis(body, AxisKind::Parallel);
     }
     body.vector_axis = choose_vector_axis(body);
 }
@@ -67,9 +70,10 @@ fn remove_axis(body: &mut LoopBody, axis: usize) {
     body.accumulate.iter_mut().for_each(|a| a.loaded -= 1);
 }
 
-fn insert_unit_axis(body: &mut LoopBody, axis: usize) {
+fn insert_unit_axis(body: &mut LoopBody, kind: AxisKind) {
+    let axis = body.axes.len();
     body.variables.extents.insert(axis, 1);
-    body.axes.insert(axis, AxisKind::Parallel);
+    body.axes.insert(axis, kind);
     for_each_affine(body, |of| *of = of.renamed(|v| if v >= axis { v + 1 } else { v }));
     body.accumulate.iter_mut().for_each(|a| a.loaded += 1);
 }
@@ -98,6 +102,11 @@ fn merge(body: &mut LoopBody, axis: usize) {
     body.accumulate.iter_mut().for_each(|a| a.loaded -= 1);
 }
 
+/// Whether a reduction keeps an index or a payload beside the value; it is done element by element along the reduced axis.
+fn is_search(reduction: &Reduction) -> bool {
+    matches!(reduction.kind, ReductionKind::Arg(..) | ReductionKind::Pick(_))
+}
+
 /// The last parallel axis or the last reduced one, whichever lets more accesses be contiguous or uniform.
 fn choose_vector_axis(body: &LoopBody) -> usize {
     let parallel = body.axes_of(AxisKind::Parallel).last().copied();
@@ -107,8 +116,6 @@ fn choose_vector_axis(body: &LoopBody) -> usize {
         (Some(axis), None) | (None, Some(axis)) => return axis,
         (None, None) => unreachable!("a loop nest has an axis"),
     };
-    // A search keeps an index beside the value; it is done element by element along the reduced axis.
-    let is_search = |r: &Reduction| matches!(r.kind, ReductionKind::Arg(..) | ReductionKind::Pick(_));
     if body.reductions.iter().any(is_search) {
         return reduced;
     }
