@@ -3,7 +3,8 @@
 //! The cases are a directory beside the workspace (`../shared/grad-cases`, or `KILN_GRAD_CASES`), made from the sample
 //! inputs of PyTorch's own tests; its README.md describes the format. [`ops`] maps an operator's name to the same
 //! function written with Kiln's tensors. A case whose function or arguments Kiln does not have counts as *not
-//! supported* and is listed with the reason; every other one must give PyTorch's outputs and gradients.
+//! supported* and is listed with the reason; every other one must give PyTorch's outputs and gradients, interpreted and
+//! compiled.
 //!
 //! `cargo test --test it grad_cases -- --nocapture` prints the table; `KILN_GRAD_OP=conv` runs the operators whose name
 //! contains it, with each failure in full.
@@ -14,6 +15,7 @@ mod ops;
 mod run;
 
 use case::Operator;
+use kiln::compile::CompileOptions;
 use run::Outcome;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,13 +28,14 @@ const MIN_PASSED: usize = 1801;
 fn gradients_agree_with_pytorch() {
     let Some(directory) = directory() else { return };
     let only = std::env::var("KILN_GRAD_OP").ok();
+    let options = CompileOptions::new(0, 2).expect("two threads");
     let mut total = Tally::default();
     let mut failures = Vec::new();
     for entry in case::index(&directory) {
         if only.as_ref().is_some_and(|part| !entry.op.contains(part.as_str())) {
             continue;
         }
-        let tally = run_operator(&case::load(&directory, &entry), only.is_some(), &mut failures);
+        let tally = run_operator(&case::load(&directory, &entry), &options, only.is_some(), &mut failures);
         eprintln!("{:<48} {tally}", entry.op);
         total.add(&tally);
     }
@@ -54,12 +57,17 @@ fn directory() -> Option<PathBuf> {
     std::env::var_os("KILN_GRAD_CASES").map(PathBuf::from).or_else(|| crate::support::shared("grad-cases"))
 }
 
-fn run_operator(operator: &Operator, verbose: bool, failures: &mut Vec<String>) -> Tally {
+fn run_operator(
+    operator: &Operator,
+    options: &CompileOptions,
+    verbose: bool,
+    failures: &mut Vec<String>,
+) -> Tally {
     let mut tally = Tally::default();
     let function = ops::find(&operator.op);
     for case in &operator.cases {
         let outcome = match function {
-            Some(function) => run::run(function, case),
+            Some(function) => run::run(function, case, options),
             None => Outcome::NotSupported("no such function".to_string()),
         };
         match outcome {

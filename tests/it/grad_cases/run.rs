@@ -1,9 +1,11 @@
-//! Runs one case: traces the call, derives the gradients, computes everything and compares.
+//! Runs one case: traces the call, derives the gradients, computes everything in two ways and compares.
 
 use super::call::{Call, Function, Outputs};
 use super::case::{Case, Expected, is_differentiable};
+use kiln::compile::{CompileOptions, compile};
 use kiln::prelude::*;
-use kiln_ir::{Graph, Literal, Tolerance, compare, interpret};
+use kiln::state::State;
+use kiln_ir::{Graph, Literal, Tolerance, interpret};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What came of a case.
@@ -16,10 +18,22 @@ pub enum Outcome {
     NotSupported(String),
 }
 
-/// Runs one case of a function.
-pub fn run(function: &Function, case: &Case) -> Outcome {
-    let run = catch_unwind(AssertUnwindSafe(|| trace(function, case).map(|program| program.check(case))));
-    match run {
+/// Runs one case of a function: with the interpreter, and as a compiled program.
+pub fn run(function: &Function, case: &Case, options: &CompileOptions) -> Outcome {
+    let run = || -> Result<Outcome, String> {
+        let program = trace(function, case)?;
+        let values = input_values(case);
+        let interpreted = interpret(&program.graph, &values).map_err(|error| error.to_string())?;
+        let outcome = program.compare(case, "interpreted", &interpreted);
+        if !matches!(outcome, Outcome::Passed { .. }) {
+            return Ok(outcome);
+        }
+        let mut executable = compile(program.graph.clone(), options);
+        executable.run(&mut State::new(&[]), &values.iter().collect::<Vec<_>>());
+        let computed: Vec<TensorData> = (0..interpreted.len()).map(|k| executable.output(k)).collect();
+        Ok(program.compare(case, "compiled", &computed))
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(reason)) => Outcome::NotSupported(reason),
         Err(panic) => {
@@ -28,6 +42,12 @@ pub fn run(function: &Function, case: &Case) -> Outcome {
             Outcome::Failed(format!("panic: {}", text.unwrap_or_default()))
         }
     }
+}
+
+/// The values of the inputs of a case's graph: those of the call, then the cotangents.
+fn input_values(case: &Case) -> Vec<TensorData> {
+    let cotangents = case.outputs.iter().filter_map(|output| output.cotangent.clone());
+    case.inputs.iter().map(|input| input.data.clone()).chain(cotangents).collect()
 }
 
 /// A graph whose outputs are the call's outputs, the new values of its buffers, and its gradients; its inputs are the
@@ -87,31 +107,25 @@ fn differentiated(case: &Case) -> impl Iterator<Item = (usize, &Expected)> {
 }
 
 impl Program {
-    /// Computes the outputs and compares them with PyTorch's.
-    fn check(&self, case: &Case) -> Outcome {
-        let cotangents = case.outputs.iter().filter_map(|output| output.cotangent.clone());
-        let values: Vec<TensorData> =
-            case.inputs.iter().map(|input| input.data.clone()).chain(cotangents).collect();
-        let got = match interpret(&self.graph, &values) {
-            Ok(got) => got,
-            Err(error) => return Outcome::Failed(error.to_string()),
-        };
+    /// Compares what was computed with PyTorch's values; `how` begins the words about a difference.
+    fn compare(&self, case: &Case, how: &str, got: &[TensorData]) -> Outcome {
+        let differs = |what: String| Outcome::Failed(format!("{how} {what}"));
         if self.n_outputs != case.outputs.len() {
-            return Outcome::Failed(format!("{} outputs, not {}", self.n_outputs, case.outputs.len()));
+            return differs(format!("{} outputs, not {}", self.n_outputs, case.outputs.len()));
         }
         let (outputs, rest) = got.split_at(self.n_outputs);
         let (updates, gradients) = rest.split_at(self.updates.len());
         for (j, (got, output)) in outputs.iter().zip(&case.outputs).enumerate() {
             if let Err(problem) = near(got, &output.expected) {
-                return Outcome::Failed(format!("output {j}: {problem}"));
+                return differs(format!("output {j}: {problem}"));
             }
         }
         for (position, expected) in mutated(case) {
             let Some(at) = self.updates.iter().position(|update| *update == position) else {
-                return Outcome::Failed(format!("input {position} should have changed"));
+                return differs(format!("input {position} should have changed"));
             };
             if let Err(problem) = near(&updates[at], &expected) {
-                return Outcome::Failed(format!("input {position} after the call: {problem}"));
+                return differs(format!("input {position} after the call: {problem}"));
             }
         }
         let mut at_kink = false;
@@ -119,7 +133,7 @@ impl Program {
             match near(got, expected) {
                 Ok(()) => {}
                 Err(_) if case.nonsmooth => at_kink = true,
-                Err(problem) => return Outcome::Failed(format!("gradient of input {i}: {problem}")),
+                Err(problem) => return differs(format!("gradient of input {i}: {problem}")),
             }
         }
         Outcome::Passed { at_kink }
@@ -138,7 +152,7 @@ fn mutated(case: &Case) -> impl Iterator<Item = (usize, Expected)> {
 fn near(got: &TensorData, expected: &Expected) -> Result<(), String> {
     let finite = |data: &TensorData| (0..data.n_elements()).all(|i| data.get(i).as_f64().is_finite());
     let tolerance = Tolerance { absolute: expected.atol, ..Tolerance::EXACT };
-    compare(got, &expected.data, tolerance).map_err(|difference| {
+    kiln_ir::compare(got, &expected.data, tolerance).map_err(|difference| {
         let note = if finite(got) { "" } else { " (not finite)" };
         format!("{difference} within {}{note}", Literal::F64(expected.atol))
     })

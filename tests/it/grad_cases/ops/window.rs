@@ -22,7 +22,7 @@ impl Steps {
         let reach = self.dilation * (self.size - 1) + 1;
         let free = (extent + 2 * self.padding).saturating_sub(reach);
         let mut n = free / self.stride + 1;
-        if self.ceil_mode && free % self.stride != 0 && n * self.stride < extent + self.padding {
+        if self.ceil_mode && !free.is_multiple_of(self.stride) && n * self.stride < extent + self.padding {
             n += 1;
         }
         let at = |o: usize, k: usize| (o * self.stride + k * self.dilation).checked_sub(self.padding);
