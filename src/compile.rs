@@ -22,9 +22,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Work of a kernel, in elements times operations, below which one thread does it alone: waiting for another costs
-/// more than half of it.
-const ALONE: usize = 1 << 13;
+/// Work of a kernel, in elements times operations, from which it is shared among threads: below, waiting for another
+/// thread costs more than half of it.
+const SHARED_FROM: usize = 1 << 13;
 
 /// What a block primitive costs beside an instruction.
 const BLOCK_OP_COST: usize = 8;
@@ -42,6 +42,8 @@ pub struct CompileOptions {
     pub optimize: bool,
     /// How the passes run.
     pub passes: PassOptions,
+    /// Work of a kernel, in elements times operations, from which all threads take part in it.
+    pub shared_from: usize,
     /// Whether Cranelift verifies the generated code.
     pub verify_code: bool,
     /// Whether the text of the generated code is kept, for `clif` and `asm` dumps.
@@ -58,6 +60,7 @@ impl CompileOptions {
             isa: Isa::detect()?,
             optimize: true,
             passes: PassOptions::default(),
+            shared_from: SHARED_FROM,
             verify_code: cfg!(debug_assertions),
             keep_text: false,
         })
@@ -112,7 +115,7 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
     let lowered = lower::lower(&graph);
     lap("fuse, schedule, plan");
     let target = Target::new(options.isa, options.verify_code);
-    let mut generator = Generator::new(&graph, &lowered, &target);
+    let mut generator = Generator::new(&graph, &lowered, &target, options.shared_from);
     generator.kernels();
     let generated = generator.finish(options.team.n_threads());
     lap("generate code");
@@ -155,6 +158,7 @@ struct Generator<'a> {
     graph: &'a Graph,
     lowered: &'a Lowered,
     target: &'a Target,
+    shared_from: usize,
     context: FunctionBuilderContext,
     symbols: Symbols,
     functions: Vec<(String, Function)>,
@@ -176,11 +180,12 @@ struct Generated {
 }
 
 impl<'a> Generator<'a> {
-    fn new(graph: &'a Graph, lowered: &'a Lowered, target: &'a Target) -> Generator<'a> {
+    fn new(graph: &'a Graph, lowered: &'a Lowered, target: &'a Target, shared_from: usize) -> Generator<'a> {
         Generator {
             graph,
             lowered,
             target,
+            shared_from,
             context: FunctionBuilderContext::new(),
             symbols: Symbols::default(),
             functions: Vec::new(),
@@ -210,7 +215,7 @@ impl<'a> Generator<'a> {
                 | KernelKind::WindowPut(_)
                 | KernelKind::Cumulative(_) => {
                     let name = self.loops(k, body);
-                    (name, work_of(kernel, body) >= ALONE)
+                    (name, work_of(kernel, body) >= self.shared_from)
                 }
             };
             self.steps.push(Step { pointers: first, work, parallel, barrier: false });

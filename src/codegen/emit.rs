@@ -487,7 +487,7 @@ impl<'f> Emitter<'_, 'f> {
             ReductionKind::Fold(op) => op.identity(operand),
             ReductionKind::Running => ReduceOp::Sum.identity(operand),
             ReductionKind::Arg(kiln_ir::op::ArgReduceOp::ArgMin, _) => ReduceOp::Min.identity(operand),
-            ReductionKind::Arg(..) | ReductionKind::Pick(_) => ReduceOp::Max.identity(operand),
+            ReductionKind::Arg(..) | ReductionKind::Pick { .. } => ReduceOp::Max.identity(operand),
         }
     }
 }

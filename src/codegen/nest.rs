@@ -121,9 +121,7 @@ fn uses(body: &LoopBody) -> Vec<usize> {
     body.stores.iter().for_each(|store| uses[store.value] += 1);
     for reduction in &body.reductions {
         uses[reduction.operand] += 1;
-        if let ReductionKind::Pick(payload) = reduction.kind {
-            uses[payload] += 1;
-        }
+        reduction.extras().iter().for_each(|&extra| uses[extra] += 1);
     }
     if let Some(accumulate) = &body.accumulate {
         uses[accumulate.value] += 1;
@@ -137,21 +135,26 @@ fn uses(body: &LoopBody) -> Vec<usize> {
 fn lanes(body: &LoopBody, varies: &[bool]) -> usize {
     let axis = body.vector_axis;
     let jumps = |of: &Affine| body.affine_varies(&of.without(axis), |a| a == axis, varies);
-    let is_search = |kind: &ReductionKind| matches!(kind, ReductionKind::Arg(..) | ReductionKind::Pick(_));
     let one_by_one = body.reductions.iter().any(|r| {
         let running = r.kind == ReductionKind::Running && body.axes[axis] == AxisKind::Reduced;
         let bytes = matches!(body.values[r.operand].dtype, DType::U8);
-        is_search(&r.kind) || running || bytes
+        r.is_search() || running || bytes
     });
-    // Elements scattered along the axis are added one by one: two of them may go to one place.
-    if body.accumulate.as_ref().is_some_and(|accumulate| jumps(&accumulate.address)) {
-        return 1;
+    // What is stored, added or folded along the axis is so in lanes, even if it is the same everywhere.
+    let stores = body.stores.iter().filter(|store| !store.per_row || body.axes[axis] == AxisKind::Parallel);
+    let writes = stores.map(|store| (store.value, &store.address));
+    let writes =
+        writes.chain(body.accumulate.iter().map(|accumulate| (accumulate.value, &accumulate.address)));
+    let mut along: Vec<ValueId> = body.reductions.iter().map(|reduction| reduction.operand).collect();
+    for (value, address) in writes {
+        if jumps(address) {
+            return 1;
+        }
+        along.push(value);
     }
     let (mut narrow, mut wide) = (false, false);
-    // What is stored along the axis is stored in lanes, even if it is the same everywhere.
-    let along = body.stores.iter().filter(|store| !store.per_row || body.axes[axis] == AxisKind::Parallel);
-    for store in along {
-        match body.values[store.value].dtype {
+    for value in along {
+        match body.values[value].dtype {
             DType::F32 | DType::I32 => narrow = true,
             DType::F64 | DType::I64 => wide = true,
             DType::Bool => {}
@@ -281,7 +284,10 @@ impl Emitter<'_, '_> {
             let span = Span { from, to, length: Some(length), block: None };
             let copies = self.unroll(&sinks, Span { length: Some(length.min(BLOCK)), ..span });
             running.iter().for_each(|&i| self.start_registers(i, copies));
-            self.for_each(&outer, &mut |e| e.walk(sinks.clone(), span));
+            // Nothing may be loaded for a row without elements, not even what is the same for all of them.
+            if length > 0 {
+                self.for_each(&outer, &mut |e| e.walk(sinks.clone(), span));
+            }
             running.iter().for_each(|&i| self.finish_registers(i));
         }
         self.per_row();
@@ -304,15 +310,15 @@ impl Emitter<'_, '_> {
         let vectors =
             if self.lanes > 1 { (0..copies).map(|_| register(self, vector)).collect() } else { vec![] };
         let scalar = register(self, scalar);
-        let payload_dtype = match reduction.kind {
-            ReductionKind::Arg(..) => Some(DType::I64),
-            ReductionKind::Pick(payload) => Some(self.body.values[payload].dtype),
+        let otherwise = match reduction.kind {
+            ReductionKind::Arg(..) => Some(Literal::I64(0)),
+            ReductionKind::Pick { otherwise, .. } => Some(otherwise),
             ReductionKind::Fold(_) | ReductionKind::Running => None,
         };
-        let payload = payload_dtype.map(|dtype| {
-            let payload = self.b.declare_var(Rep { dtype, lanes: 1 }.ty());
-            let zero = self.ops().literal(Literal::zero(dtype), 1);
-            self.b.def_var(payload, zero);
+        let payload = otherwise.map(|otherwise| {
+            let payload = self.b.declare_var(Rep { dtype: otherwise.dtype(), lanes: 1 }.ty());
+            let start = self.ops().literal(otherwise, 1);
+            self.b.def_var(payload, start);
             let found = self.b.declare_var(I8);
             let no = self.b.ins().iconst(I8, 0);
             self.b.def_var(found, no);

@@ -134,10 +134,7 @@ impl Emitter<'_, '_> {
     /// Other values that a sink uses beside the one it takes.
     fn sink_extras(&self, sink: &Sink) -> Vec<ValueId> {
         match sink {
-            Sink::Reduce(i) => match self.body.reductions[*i].kind {
-                ReductionKind::Pick(payload) => vec![payload],
-                ReductionKind::Fold(_) | ReductionKind::Arg(..) | ReductionKind::Running => vec![],
-            },
+            Sink::Reduce(i) => self.body.reductions[*i].extras().into_iter().collect(),
             Sink::Accumulate => self.body.accumulate.as_ref().map(|a| a.condition).into_iter().collect(),
             Sink::Store(_) | Sink::Stage(..) | Sink::Start(_) | Sink::Zero => vec![],
         }
@@ -372,7 +369,7 @@ impl Emitter<'_, '_> {
         let op = match reduction.kind {
             ReductionKind::Fold(op) => op,
             ReductionKind::Running => ReduceOp::Sum,
-            ReductionKind::Arg(..) | ReductionKind::Pick(_) => unreachable!("a search is no fold"),
+            ReductionKind::Arg(..) | ReductionKind::Pick { .. } => unreachable!("a search is no fold"),
         };
         let operand = reduction.operand;
         if let ValueKind::Binary(BinaryOp::Mul, x, y) = self.body.values[operand].kind {
@@ -400,7 +397,7 @@ impl Emitter<'_, '_> {
         let least = matches!(reduction.kind, ReductionKind::Arg(ArgReduceOp::ArgMin, _));
         let candidate = match &reduction.kind {
             ReductionKind::Arg(_, of) => self.index_value(Some(at), of),
-            ReductionKind::Pick(payload) => self.lanes_of(at, *payload),
+            ReductionKind::Pick { payload, .. } => self.lanes_of(at, *payload),
             ReductionKind::Fold(_) | ReductionKind::Running => unreachable!("a fold is no search"),
         };
         let best = self.b.use_var(registers.scalar);
@@ -415,10 +412,15 @@ impl Emitter<'_, '_> {
         let was_found = self.b.use_var(found);
         let first = self.b.ins().bxor_imm_u(was_found, 1);
         takes = self.b.ins().bor(takes, first);
+        let mut yes = self.b.ins().iconst(cranelift_codegen::ir::types::I8, 1);
+        if let ReductionKind::Pick { inside: Some(inside), .. } = reduction.kind {
+            let inside = self.lanes_of(at, inside);
+            takes = self.b.ins().band(takes, inside);
+            yes = self.b.ins().bor(was_found, inside);
+        }
         let best = self.b.ins().select(takes, value, best);
         let before = self.b.use_var(payload);
         let kept = self.b.ins().select(takes, candidate, before);
-        let yes = self.b.ins().iconst(cranelift_codegen::ir::types::I8, 1);
         self.b.def_var(registers.scalar, best);
         self.b.def_var(payload, kept);
         self.b.def_var(found, yes);

@@ -4,7 +4,11 @@ use kiln::compile::{CompileOptions, compile};
 use kiln::state::State;
 use kiln_ir::compare::{Tolerance, compare as compare_data, random_data};
 use kiln_ir::{Graph, TensorData, TensorType, interpret, parse};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
+
+mod ops;
+mod random;
+mod suite;
 
 /// Programs for one thread, two, three and seven: more than this machine may have.
 const THREADS: [usize; 4] = [1, 2, 3, 7];
@@ -13,56 +17,75 @@ const THREADS: [usize; 4] = [1, 2, 3, 7];
 /// are within 4 ULP. Errors add up along a graph of tens of ops.
 const TOLERANCE: Tolerance = Tolerance::mixed(2e-4);
 
-pub fn options(n_state: usize, threads: usize) -> CompileOptions {
+/// Options with a team that all tests share: starting threads takes longer than compiling.
+fn options(threads: usize) -> CompileOptions {
     static TEAMS: OnceLock<Mutex<Vec<CompileOptions>>> = OnceLock::new();
     let mut teams = TEAMS.get_or_init(Mutex::default).lock().unwrap();
     if let Some(options) = teams.iter().find(|options| options.team.n_threads() == threads) {
-        return CompileOptions { n_state, team: Arc::clone(&options.team), ..options.clone() };
+        return options.clone();
     }
     teams.push(CompileOptions::new(0, threads).unwrap());
-    CompileOptions { n_state, ..teams.last().unwrap().clone() }
+    teams.last().unwrap().clone()
 }
 
 /// All outputs of a program; those that update state are read from it.
-pub fn run(graph: &Graph, inputs: &[TensorData], threads: usize, optimize: bool) -> Vec<TensorData> {
+fn run(graph: &Graph, inputs: &[TensorData], options: &CompileOptions) -> Vec<TensorData> {
     let n_state =
         graph.outputs().iter().filter_map(|output| output.updates).max().map_or(0, |input| input + 1);
-    let mut executable = compile(graph.clone(), &CompileOptions { optimize, ..options(n_state, threads) });
+    let mut executable = compile(graph.clone(), &CompileOptions { n_state, ..options.clone() });
     let types: Vec<TensorType> = inputs[..n_state].iter().map(TensorData::ty).collect();
     let mut state = State::new(&types);
     inputs[..n_state].iter().enumerate().for_each(|(i, value)| state.set(i, value));
-    let batch: Vec<&TensorData> = inputs[n_state..].iter().collect();
-    executable.run(&mut state, &batch);
+    let batch: Vec<TensorData> = inputs[n_state..].to_vec();
+    executable.run(&mut state, &batch.iter().collect::<Vec<_>>());
+    // Dropping the program and its state checks that nothing was written outside of them.
+    let unchanged = batch.iter().zip(&inputs[n_state..]).all(|(after, before)| after.same_bits(before));
+    assert!(unchanged, "a batch was written");
     let outputs = graph.outputs().iter().enumerate();
     outputs
         .map(|(k, output)| output.updates.map_or_else(|| executable.output(k), |input| state.get(input)))
         .collect()
 }
 
-pub fn random_inputs(graph: &Graph, seed: u64) -> Vec<TensorData> {
+fn random_inputs(graph: &Graph, seed: u64) -> Vec<TensorData> {
     let types = graph.inputs().iter().map(|&input| graph.node(input).ty());
     types.enumerate().map(|(i, ty)| random_data(ty, seed + i as u64, -2.0..2.0)).collect()
 }
 
 /// Runs a program optimized and not, on several teams: near the interpreter, and with the same bits on each team.
-pub fn check(graph: &Graph, inputs: &[TensorData]) -> Result<(), String> {
+fn check(graph: &Graph, inputs: &[TensorData]) -> Result<(), String> {
     let expected = interpret(graph, inputs).map_err(|error| error.to_string())?;
-    for optimize in [false, true] {
-        let first = run(graph, inputs, THREADS[0], optimize);
+    for first in same_on_all_teams(graph, inputs)? {
         for (k, (got, expected)) in first.iter().zip(&expected).enumerate() {
             compare_data(got, expected, TOLERANCE)
-                .map_err(|difference| format!("output {k} (optimize: {optimize}): {difference}\n{graph}"))?;
-        }
-        for threads in &THREADS[1..] {
-            let again = run(graph, inputs, *threads, optimize);
-            for (k, (got, first)) in again.iter().zip(&first).enumerate() {
-                if !got.same_bits(first) {
-                    return Err(format!("output {k} has other bits with {threads} threads\n{graph}"));
-                }
-            }
+                .map_err(|difference| format!("output {k}: {difference}\n{graph}"))?;
         }
     }
     Ok(())
+}
+
+/// The outputs of a program, as it is and optimized, when they have the same bits on each team. Even the smallest
+/// kernels are shared among the threads.
+fn same_on_all_teams(graph: &Graph, inputs: &[TensorData]) -> Result<[Vec<TensorData>; 2], String> {
+    let all = [false, true].map(|optimize| {
+        let on = |threads| {
+            let options = CompileOptions { optimize, shared_from: 1, ..options(threads) };
+            run(graph, inputs, &options)
+        };
+        let first = on(THREADS[0]);
+        for &threads in &THREADS[1..] {
+            for (k, (got, first)) in on(threads).iter().zip(&first).enumerate() {
+                if !got.same_bits(first) {
+                    return Err(format!(
+                        "output {k} has other bits with {threads} threads (optimize: {optimize})\n{graph}"
+                    ));
+                }
+            }
+        }
+        Ok(first)
+    });
+    let [plain, optimized] = all;
+    Ok([plain?, optimized?])
 }
 
 fn check_text(text: &str) {

@@ -82,7 +82,14 @@ pub enum ReductionKind {
     /// The index, along an axis, of the first greatest or least operand.
     Arg(ArgReduceOp, Affine),
     /// The payload at the first greatest operand.
-    Pick(ValueId),
+    Pick {
+        /// What is taken.
+        payload: ValueId,
+        /// Whether the operand takes part; always when absent.
+        inside: Option<ValueId>,
+        /// The result when no operand takes part.
+        otherwise: Literal,
+    },
     /// A running sum, stored at each step.
     Running,
 }
@@ -98,6 +105,24 @@ pub struct Reduction {
     pub dtype: DType,
     /// The phase in which it runs.
     pub phase: usize,
+}
+
+impl Reduction {
+    /// Whether an index or a payload is kept beside the value compared.
+    pub fn is_search(&self) -> bool {
+        match self.kind {
+            ReductionKind::Arg(..) | ReductionKind::Pick { .. } => true,
+            ReductionKind::Fold(_) | ReductionKind::Running => false,
+        }
+    }
+
+    /// The values that it takes at each index beside the operand.
+    pub fn extras(&self) -> SmallVec<[ValueId; 2]> {
+        match self.kind {
+            ReductionKind::Pick { payload, inside, .. } => [payload].into_iter().chain(inside).collect(),
+            ReductionKind::Fold(_) | ReductionKind::Arg(..) | ReductionKind::Running => SmallVec::new(),
+        }
+    }
 }
 
 /// A value written to a buffer.
@@ -248,11 +273,8 @@ impl LoopBody {
             let by_reduction = match value.kind {
                 ValueKind::Reduced(i) => {
                     let of = if kept.is_empty() { &varies } else { kept };
-                    let payload = match self.reductions[i].kind {
-                        ReductionKind::Pick(payload) => of[payload],
-                        ReductionKind::Fold(_) | ReductionKind::Arg(..) | ReductionKind::Running => false,
-                    };
-                    payload || of[self.reductions[i].operand]
+                    let reduction = &self.reductions[i];
+                    of[reduction.operand] || reduction.extras().iter().any(|&extra| of[extra])
                 }
                 _ => false,
             };

@@ -177,6 +177,9 @@ impl<'a> Builder<'a> {
                 let counter = self.expand(operands[0], &SmallVec::from_elem(Affine::constant(1), 1));
                 ValueKind::Random { key, counter, element }
             }
+            // Over no axes, a reduction is its operand, and a product of every pair is elementwise.
+            Op::Reduce(_, axes) if axes.is_empty() => return self.expand(operands[0], index),
+            Op::Dot(dot) if dot.contract.is_empty() => return self.dot_product(dot, operands, index),
             Op::Reduce(..) | Op::ArgReduce(..) | Op::Dot(_) | Op::Conv(_) | Op::Window(..) => {
                 ValueKind::Reduced(self.reduction(node))
             }
@@ -290,6 +293,17 @@ impl<'a> Builder<'a> {
         value
     }
 
+    /// A condition as one value; `None` when it always holds.
+    fn conjunction(&mut self, of: Condition) -> Option<ValueId> {
+        if of.never {
+            return Some(self.push(ValueKind::Constant(Literal::Bool(false)), DType::Bool));
+        }
+        let both = |this: &mut Self, a, b| {
+            this.push(ValueKind::Logical(LogicalOp::And, SmallVec::from_slice(&[a, b])), DType::Bool)
+        };
+        of.all.into_iter().reduce(|a, b| both(self, a, b))
+    }
+
     /// The reduction that computes a node over the domain's reduced axes.
     fn reduction(&mut self, node: NodeId) -> usize {
         if let Some(&i) = self.reductions.get(&node) {
@@ -315,7 +329,8 @@ impl<'a> Builder<'a> {
         self.body.reductions.len() - 1
     }
 
-    /// Domain of a dot: batch axes, free axes of the left operand, of the right one, contracted axes.
+    /// The product at an index of a dot's domain: batch axes, free axes of the left operand, of the right one, contracted
+    /// axes.
     fn dot_product(&mut self, dot: &Dot, operands: &[NodeId], full: &IndexMap) -> ValueId {
         let ranks = [self.graph.node(operands[0]).ty().rank(), self.graph.node(operands[1]).ty().rank()];
         let (lhs_free, rhs_free) = (dot.lhs_free(ranks[0]), dot.rhs_free(ranks[1]));
@@ -383,8 +398,9 @@ impl<'a> Builder<'a> {
             }
             WindowOp::Pick => {
                 let x = self.guarded(inside.clone(), operands[0], &index, Literal::lowest(dtype));
-                let payload = self.guarded(inside, operands[1], &index, Literal::zero(dtype));
-                (ReductionKind::Pick(payload), x)
+                let payload = self.guarded(inside.clone(), operands[1], &index, Literal::zero(dtype));
+                let inside = self.conjunction(inside);
+                (ReductionKind::Pick { payload, inside, otherwise: Literal::zero(dtype) }, x)
             }
             WindowOp::Put => unreachable!("window_put is a kernel of its own"),
         }
@@ -432,13 +448,15 @@ impl<'a> Builder<'a> {
         let full: IndexMap = (0..self.kernel.domain.rank()).map(|a| self.body.variables.axis(a)).collect();
         let (inside, index) = self.window_index(window, operands[0], &full);
         let dtype = self.graph.node(operands[0]).ty().dtype;
-        let x = self.guarded(inside, operands[0], &index, Literal::lowest(dtype));
+        let x = self.guarded(inside.clone(), operands[0], &index, Literal::lowest(dtype));
         let last: IndexMap = index[lead..].iter().cloned().collect();
         let plane = Shape::new(&shape[lead..]);
         let position = view::linear(&last, &plane, &self.body.variables);
         let position = self.push(ValueKind::Index(position), DType::I64);
         let phase = self.body.values[x].phase;
-        let kind = ReductionKind::Pick(position);
+        let inside = self.conjunction(inside);
+        // No position: nothing is added for a window that lies in the padding.
+        let kind = ReductionKind::Pick { payload: position, inside, otherwise: Literal::I64(-1) };
         self.body.reductions.push(Reduction { kind, operand: x, dtype: DType::I64, phase });
         let best = self.push(ValueKind::Reduced(self.body.reductions.len() - 1), DType::I64);
         let out: IndexMap = full[..lead + n].iter().cloned().collect();

@@ -18,11 +18,11 @@ pub fn finish(body: &mut LoopBody, is_contraction: bool) {
             }
         }
     }
-    let (parallel, reduced) = (body.axes_of(AxisKind::Parallel), body.axes_of(AxisKind::Reduced));
-    if body.reductions.iter().any(is_search) && reduced.is_empty() {
-        // A search runs along a reduced axis, be it over one element.
+    // A search of one element still is one: it walks an axis.
+    let no_reduced = body.axes_of(AxisKind::Reduced).is_empty();
+    if no_reduced && body.reductions.iter().any(Reduction::is_search) {
         insert_unit_axis(body, AxisKind::Reduced);
-    } else if parallel.is_empty() && reduced.is_empty() {
+    } else if no_reduced && body.axes_of(AxisKind::Parallel).is_empty() {
         insert_unit_axis(body, AxisKind::Parallel);
     }
     body.vector_axis = choose_vector_axis(body);
@@ -49,7 +49,7 @@ fn for_each_affine(body: &mut LoopBody, mut f: impl FnMut(&mut Affine)) {
     for reduction in &mut body.reductions {
         match &mut reduction.kind {
             ReductionKind::Arg(_, of) => f(of),
-            ReductionKind::Fold(_) | ReductionKind::Pick(_) | ReductionKind::Running => {}
+            ReductionKind::Fold(_) | ReductionKind::Pick { .. } | ReductionKind::Running => {}
         }
     }
     body.stores.iter_mut().for_each(|store| f(&mut store.address));
@@ -70,10 +70,11 @@ fn remove_axis(body: &mut LoopBody, axis: usize) {
     body.accumulate.iter_mut().for_each(|a| a.loaded -= 1);
 }
 
+/// Adds an axis of one element, the innermost.
 fn insert_unit_axis(body: &mut LoopBody, kind: AxisKind) {
     let axis = body.axes.len();
-    body.variables.extents.insert(axis, 1);
-    body.axes.insert(axis, kind);
+    body.variables.extents.push(1);
+    body.axes.push(kind);
     for_each_affine(body, |of| *of = of.renamed(|v| if v >= axis { v + 1 } else { v }));
     body.accumulate.iter_mut().for_each(|a| a.loaded += 1);
 }
@@ -102,11 +103,6 @@ fn merge(body: &mut LoopBody, axis: usize) {
     body.accumulate.iter_mut().for_each(|a| a.loaded -= 1);
 }
 
-/// Whether a reduction keeps an index or a payload beside the value; it is done element by element along the reduced axis.
-fn is_search(reduction: &Reduction) -> bool {
-    matches!(reduction.kind, ReductionKind::Arg(..) | ReductionKind::Pick(_))
-}
-
 /// The last parallel axis or the last reduced one, whichever lets more accesses be contiguous or uniform.
 fn choose_vector_axis(body: &LoopBody) -> usize {
     let parallel = body.axes_of(AxisKind::Parallel).last().copied();
@@ -116,7 +112,8 @@ fn choose_vector_axis(body: &LoopBody) -> usize {
         (Some(axis), None) | (None, Some(axis)) => return axis,
         (None, None) => unreachable!("a loop nest has an axis"),
     };
-    if body.reductions.iter().any(is_search) {
+    // A search keeps an index beside the value; it is done element by element along the reduced axis.
+    if body.reductions.iter().any(Reduction::is_search) {
         return reduced;
     }
     let (p, r) = (strided_accesses(body, parallel), strided_accesses(body, reduced));

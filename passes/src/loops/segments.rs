@@ -50,10 +50,12 @@ impl LoopBody {
         if !same_place || self.accumulate.is_some() {
             return false;
         }
-        if store.per_row {
-            return true;
-        }
         let segments = self.segments(|_| false);
+        if store.per_row {
+            // Stores per row are all after the phases; among themselves they are cut at block primitives too.
+            let rows = self.stores.iter().filter(|s| s.per_row).map(|s| segments[s.value]);
+            return rows.max() == Some(segments[store.value]);
+        }
         let in_last_phase = store.phase + 1 == self.n_phases();
         let sinks = self.stores.iter().filter(|s| !s.per_row && s.phase == store.phase).map(|s| s.value);
         let sinks = sinks.chain(self.reductions.iter().filter(|r| r.phase == store.phase).map(|r| r.operand));

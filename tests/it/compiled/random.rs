@@ -1,0 +1,42 @@
+//! Random graphs. A failing case shrinks; its graph is printed as text and its words, which make it again, as `words`.
+//! `PROPTEST_CASES` sets how many are tried.
+
+use super::{check, same_on_all_teams};
+use kiln_ir::random_graph::{RandomConfig, choices, random_graph, random_inputs};
+use proptest::prelude::*;
+
+/// Few enough for every run of the tests; thousands were tried by hand.
+const CASES: u32 = 100;
+
+fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(CASES), ..ProptestConfig::default() }
+}
+
+fn words() -> impl Strategy<Value = Vec<u32>> {
+    proptest::collection::vec(any::<u32>(), 0..300)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn compiled_graphs_are_interpreted_graphs(words in words()) {
+        let config = RandomConfig::default();
+        let mut choose = choices(&words);
+        let graph = random_graph(&config, &mut choose);
+        let inputs = random_inputs(&graph, &config, &mut choose);
+        check(&graph, &inputs).map_err(TestCaseError::fail)?;
+    }
+
+    /// With infinities, NaN and ops that jump, rounding may change everything: only the bits must not depend on the
+    /// number of threads.
+    #[test]
+    fn wild_graphs_have_the_same_bits_on_all_teams(words in words()) {
+        let config = RandomConfig { smooth: false, finite: false, ..RandomConfig::default() };
+        let mut choose = choices(&words);
+        let graph = random_graph(&config, &mut choose);
+        let inputs = random_inputs(&graph, &config, &mut choose);
+        same_on_all_teams(&graph, &inputs).map_err(TestCaseError::fail)?;
+    }
+}
