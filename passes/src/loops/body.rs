@@ -245,7 +245,8 @@ impl LoopBody {
                 self.values[value].dtype.is_float()
                     && matches!(op, BinaryOp::Pow | BinaryOp::Atan2 | BinaryOp::Rem)
             }
-            ValueKind::Random { .. } => true,
+            // One call draws neighbouring words.
+            ValueKind::Random { element, .. } => self.is_contiguous(element),
             ValueKind::Load { .. }
             | ValueKind::Constant(_)
             | ValueKind::Index(_)
@@ -293,6 +294,13 @@ impl LoopBody {
             // A reduction's result is the same for the whole row, whatever it was computed from.
             Some(Derived::Loaded { value, .. }) => values[*value],
         })
+    }
+
+    /// Whether an index expression moves by one along the vector axis. What is loaded may move by anything.
+    fn is_contiguous(&self, of: &Affine) -> bool {
+        let axis = self.vector_axis;
+        let rest = of.without(axis);
+        of.coefficient(axis) == 1 && !self.affine_varies(&rest, |a| a == axis, &vec![true; self.values.len()])
     }
 
     /// The axes of one kind, outermost first.

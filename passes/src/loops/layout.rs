@@ -130,8 +130,19 @@ fn strided_accesses(body: &LoopBody, axis: usize) -> usize {
         let by_others = body.affine_varies(&of.without(axis), is_axis, &varies);
         by_itself || by_others
     };
-    let loads =
-        body.values.iter().filter(|v| matches!(&v.kind, ValueKind::Load { address, .. } if strided(address)));
+    let loads = body.values.iter().filter(|value| match &value.kind {
+        ValueKind::Load { address: of, .. } | ValueKind::Random { element: of, .. } => strided(of),
+        ValueKind::Constant(_)
+        | ValueKind::Index(_)
+        | ValueKind::InRange { .. }
+        | ValueKind::Unary(..)
+        | ValueKind::Binary(..)
+        | ValueKind::Compare(..)
+        | ValueKind::Logical(..)
+        | ValueKind::Select(..)
+        | ValueKind::Cast(_)
+        | ValueKind::Reduced(_) => false,
+    });
     // A store per row happens once for each walk over the reduced axes: it decides nothing.
     loads.count() + body.stores.iter().filter(|s| !s.per_row && strided(&s.address)).count()
 }
