@@ -1,7 +1,7 @@
 //! From a graph to an executable: the one function that runs all stages.
 
 use crate::codegen::contraction::ContractionCall;
-use crate::codegen::driver::{self, DriverFunction, Step, Work};
+use crate::codegen::driver::{self, DriverFunction, Stamps, Step, Work};
 use crate::codegen::link::{self, Code};
 use crate::codegen::nest;
 use crate::codegen::symbols::Symbols;
@@ -46,6 +46,8 @@ pub struct CompileOptions {
     pub shared_from: usize,
     /// Whether Cranelift verifies the generated code.
     pub verify_code: bool,
+    /// Whether the program notes the time of each kernel (see [`Executable::profile`]).
+    pub profile: bool,
     /// Whether the text of the generated code is kept, for `clif` and `asm` dumps.
     pub keep_text: bool,
 }
@@ -62,6 +64,7 @@ impl CompileOptions {
             passes: PassOptions::default(),
             shared_from: SHARED_FROM,
             verify_code: cfg!(debug_assertions),
+            profile: false,
             keep_text: false,
         })
     }
@@ -117,7 +120,7 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
     let target = Target::new(options.isa, options.verify_code);
     let mut generator = Generator::new(&graph, &lowered, &target, options.shared_from);
     generator.kernels();
-    let generated = generator.finish(options.team.n_threads());
+    let generated = generator.finish(options.team.n_threads(), options.profile);
     lap("generate code");
     let clif = if options.keep_text {
         generated.functions.iter().map(|(name, f)| (name.clone(), f.display().to_string())).collect()
@@ -142,6 +145,8 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
         pointers: generated.pointers,
         scratch_bytes: generated.scratch_bytes,
         n_threads: generated.n_threads,
+        kernel_of_step: generated.kernel_of_step,
+        stamps: generated.stamps,
     };
     let mut executable = Executable::new(graph, lowered, program, options);
     lap("allocate");
@@ -177,6 +182,8 @@ struct Generated {
     pointers: Vec<Pointer>,
     scratch_bytes: usize,
     n_threads: usize,
+    kernel_of_step: Vec<Option<usize>>,
+    stamps: Option<Stamps>,
 }
 
 impl<'a> Generator<'a> {
@@ -281,11 +288,19 @@ impl<'a> Generator<'a> {
         Work::Contraction(address)
     }
 
-    fn finish(mut self, n_threads: usize) -> Generated {
+    fn finish(mut self, n_threads: usize, profile: bool) -> Generated {
         // A program without a kernel worth sharing is run by one thread.
         let n_threads = if self.steps.iter().any(|step| step.parallel) { n_threads } else { 1 };
         self.place_barriers();
-        let driver = driver::emit(&self.steps, n_threads, self.target, &mut self.symbols, &mut self.context);
+        let stamps = profile.then(|| Stamps::new(self.steps.len()));
+        let driver = driver::emit(
+            &self.steps,
+            stamps.as_ref(),
+            n_threads,
+            self.target,
+            &mut self.symbols,
+            &mut self.context,
+        );
         self.functions.push((DRIVER.to_string(), driver));
         Generated {
             functions: self.functions,
@@ -294,6 +309,8 @@ impl<'a> Generator<'a> {
             pointers: self.pointers,
             scratch_bytes: self.scratch_bytes,
             n_threads,
+            kernel_of_step: self.kernel_of_step,
+            stamps,
         }
     }
 

@@ -1,7 +1,7 @@
 //! A compiled program: code, memory and threads, run by one call.
 
 use crate::codegen::contraction::ContractionCall;
-use crate::codegen::driver::DriverFunction;
+use crate::codegen::driver::{DriverFunction, Stamps};
 use crate::compile::{CodeText, CompileOptions, LinkedCode, StageTime, constants, updated_inputs};
 use crate::runtime::{AlignedBuffer, Team};
 use crate::state::{State, data_pointer, data_pointer_mut, read_bytes, write_bytes};
@@ -11,6 +11,7 @@ use kiln_passes::lower::Lowered;
 use kiln_passes::pipeline::Report;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where an address that generated code uses comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub(crate) struct Program {
     pub pointers: Vec<Pointer>,
     pub scratch_bytes: usize,
     pub n_threads: usize,
+    /// Kernel of each step of the driver; `None` for copies of state.
+    pub kernel_of_step: Vec<Option<usize>>,
+    /// Generated code holds their addresses.
+    pub stamps: Option<Stamps>,
 }
 
 /// A compiled program. [`run`](Executable::run) allocates nothing and returns when the whole program is done.
@@ -246,6 +251,13 @@ impl Executable {
     /// What the passes did.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The time that each kernel took of the first thread in the last run, by position in the schedule (`None`: copies of
+    /// state); empty unless the program was compiled with `profile`.
+    pub fn profile(&self) -> Vec<(Option<usize>, Duration)> {
+        let times = self.program.stamps.as_ref().map_or(Vec::new(), Stamps::times);
+        self.program.kernel_of_step.iter().copied().zip(times).collect()
     }
 
     /// Time of each stage of compilation.

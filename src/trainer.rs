@@ -70,6 +70,7 @@ pub struct TrainerBuilder<'m> {
     seed: u64,
     threads: usize,
     mode: Mode,
+    profile: bool,
 }
 
 /// How a trainer carries out its programs.
@@ -99,6 +100,7 @@ impl<'m> Trainer<'m> {
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             mode: Mode::Compiled,
+            profile: false,
         }
     }
 
@@ -354,6 +356,12 @@ impl<'m> TrainerBuilder<'m> {
         TrainerBuilder { mode: if eager { Mode::Eager } else { Mode::Compiled }, ..self }
     }
 
+    /// Whether the program notes the time of each of its kernels, for
+    /// [`Executable::profile`](crate::executable::Executable::profile).
+    pub fn profile(self, profile: bool) -> TrainerBuilder<'m> {
+        TrainerBuilder { profile, ..self }
+    }
+
     /// Carries out steps with the reference interpreter: slowly, with no code in common with compiled programs. For
     /// finding out which of the two is wrong.
     pub fn reference(self) -> TrainerBuilder<'m> {
@@ -407,10 +415,11 @@ impl<'m> TrainerBuilder<'m> {
     ) -> Result<Trainer<'m>, Error> {
         let is_frozen = |name: &str| self.frozen.iter().any(|prefix| is_within(name, prefix));
         let plan = Plan::new(self.module, self.forward, loss, optimizer, is_frozen, self.seed, location)?;
+        let options = CompileOptions { profile: self.profile, ..CompileOptions::new(0, self.threads)? };
         let mut backend: Box<dyn Backend> = match self.mode {
-            Mode::Compiled => Box::new(Compiled::new(&plan, CompileOptions::new(0, self.threads)?)),
+            Mode::Compiled => Box::new(Compiled::new(&plan, options)),
             Mode::Eager => {
-                let evaluator = CompiledEvaluator::new(CompileOptions::new(0, self.threads)?);
+                let evaluator = CompiledEvaluator::new(options);
                 Box::new(Eager::new(&plan, Rc::new(RefCell::new(evaluator))))
             }
             Mode::Reference => Box::new(Interpreter::new(&plan)),

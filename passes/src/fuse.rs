@@ -5,7 +5,7 @@
 //! index at which it is needed, and when no path from the kernel to the node leads through another kernel. So a row
 //! that is reduced and used again stays one kernel, and elementwise work after a matrix product becomes its epilogue.
 //!
-//! Movement ops, fills and iotas belong to no kernel: they are folded into the addresses of those that use them,
+//! Movement ops, fills, iotas and a few ops on what lies in memory anyway belong to no kernel: they are folded into the addresses of those that use them,
 //! unless their result must lie in memory. Comparisons and other cheap values are computed again where they are used
 //! when that needs no more memory than reading them would.
 //!
@@ -15,15 +15,21 @@ mod group;
 mod memory;
 
 use crate::contraction;
-use crate::loops::Variables;
 use crate::loops::view::{self, IndexMap};
+use crate::loops::{self, Variables};
 use group::Groups;
 use kiln_ir::kernel::{Kernel, KernelKind};
-use kiln_ir::op::{Op, Window, WindowOp};
+use kiln_ir::op::{BinaryOp, Op, Window, WindowOp};
 use kiln_ir::{Axes, Graph, NodeId, Shape};
 
 /// Most nodes in a kernel: beyond, values no longer fit in registers and compile time grows.
 const MAX_MEMBERS: usize = 96;
+
+/// Most ops that a value which waits for its user may be made of.
+const MAX_WAITING: usize = 16;
+
+/// As many ops are computed again for each of several users.
+const CHEAP_OPS: usize = 3;
 
 /// A reduction to fewer elements than this leaves too little to share among threads...
 const FEW_KEPT: usize = 64;
@@ -40,6 +46,19 @@ pub fn fuse(graph: &Graph) -> Vec<Kernel> {
         fusion.place(node, wanted.contains(&node));
     }
     memory::finish(graph, fusion.groups, &order)
+}
+
+/// What is computed from memory by elementwise ops alone.
+struct Tree {
+    from_memory: bool,
+    n_ops: usize,
+    n_reads: usize,
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree { from_memory: true, n_ops: 0, n_reads: 0 }
+    }
 }
 
 struct Fusion<'g> {
@@ -64,7 +83,9 @@ impl Fusion<'_> {
                 }
             }
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Select | Op::Cast(_) => {
-                self.join_or_start(node)
+                if is_output || !self.waits_for_a_user(node) {
+                    self.join_or_start(node);
+                }
             }
             Op::Pad(_) | Op::Concatenate(_) | Op::Gather(_) | Op::RandomBits(_) => {
                 self.start(node, KernelKind::Loop, shape.clone(), Axes::new())
@@ -84,6 +105,39 @@ impl Fusion<'_> {
                 self.start(node, KernelKind::ScatterAdd(node), updates, Axes::new());
             }
             Op::Cumulative(_) => self.start(node, KernelKind::Cumulative(node), shape.clone(), Axes::new()),
+        }
+    }
+
+    /// Whether a node is left to those that use it: it is computed from what lies in memory before the program runs, so
+    /// that a kernel of its own would only copy, and computing it where it is used costs no more than reading it there.
+    fn waits_for_a_user(&self, node: NodeId) -> bool {
+        let mut tree = Tree::default();
+        self.measure(node, &mut tree);
+        let once = self.graph.n_uses(node) == 1;
+        let cheap = tree.n_ops <= CHEAP_OPS && tree.n_reads <= 1;
+        tree.from_memory && tree.n_ops <= MAX_WAITING && (once || cheap)
+    }
+
+    /// Adds what a node is computed from, down to memory.
+    fn measure(&self, node: NodeId, tree: &mut Tree) {
+        let graph = self.graph;
+        if memory::is_in_memory_already(graph, node) {
+            tree.n_reads += 1;
+            return;
+        }
+        let is_elementwise = graph.op(node).is_elementwise();
+        let is_free = matches!(graph.op(node), Op::Fill(..) | Op::Iota { .. });
+        let is_block_op = match graph.op(node) {
+            Op::Unary(op) => loops::body::is_transcendental(*op),
+            Op::Binary(op) => matches!(op, BinaryOp::Pow | BinaryOp::Atan2 | BinaryOp::Rem),
+            _ => false,
+        };
+        tree.n_ops += usize::from(is_elementwise);
+        let expands = is_elementwise || is_free || view::is_view(graph.op(node));
+        tree.from_memory &=
+            expands && !is_block_op && !self.groups.contains(node) && tree.n_ops <= MAX_WAITING;
+        if tree.from_memory {
+            graph.operands(node).iter().for_each(|&operand| self.measure(operand, tree));
         }
     }
 

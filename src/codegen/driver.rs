@@ -8,6 +8,8 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, UserFuncName, Value};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Parts of a line are multiples of this many elements: whole cache lines of every type.
 const LINE_UNIT: usize = 64;
@@ -47,6 +49,7 @@ pub type DriverFunction = unsafe extern "C" fn(*const *mut u8, *mut u8, usize, *
 /// Generates the driver.
 pub fn emit(
     steps: &[Step],
+    stamps: Option<&Stamps>,
     n_threads: usize,
     target: &Target,
     symbols: &mut Symbols,
@@ -65,6 +68,7 @@ pub fn emit(
         unreachable!("the driver has four parameters")
     };
     let mut driver = Driver { b, symbols, table, scratch, thread, n_threads };
+    driver.stamp(stamps, 0);
     let mut i = 0;
     while i < steps.len() {
         if n_threads > 1 && steps[i].barrier {
@@ -79,7 +83,9 @@ pub fn emit(
         } else {
             i + 1
         };
+        let end = if stamps.is_some() { i + 1 } else { end };
         driver.steps(&steps[i..end], alone(&steps[i]));
+        driver.stamp(stamps, end);
         i = end;
     }
     driver.b.ins().return_(&[]);
@@ -145,6 +151,15 @@ impl Driver<'_, '_> {
         }
     }
 
+    /// Notes the time after so many steps, when a profile is wanted.
+    fn stamp(&mut self, stamps: Option<&Stamps>, step: usize) {
+        let Some(stamps) = stamps else { return };
+        let address = kiln_stamp as *const u8;
+        let function = self.symbols.import(self.b.func, "kiln_stamp", address, &[I64; 2], &[]);
+        let at = self.b.ins().iconst(I64, (&raw const stamps.0[step]) as i64);
+        self.b.ins().call(function, &[at, self.thread]);
+    }
+
     /// This thread's part of a range, in multiples of a unit.
     fn part(&mut self, extent: usize, unit: usize, parts: usize) -> [Value; 2] {
         if parts == 1 {
@@ -163,6 +178,52 @@ impl Driver<'_, '_> {
         let extent = self.b.ins().iconst(I64, extent as i64);
         self.b.ins().smin(bound, extent)
     }
+}
+
+/// Nanoseconds of the first thread's own time: before the first step, and after each.
+#[derive(Debug)]
+pub struct Stamps(Box<[AtomicU64]>);
+
+impl Stamps {
+    /// Room for the stamps of so many steps.
+    pub fn new(n_steps: usize) -> Stamps {
+        Stamps((0..=n_steps).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// The time of each step in the last run.
+    pub fn times(&self) -> Vec<Duration> {
+        let at = |i: usize| self.0[i].load(Ordering::Relaxed);
+        (1..self.0.len()).map(|i| Duration::from_nanos(at(i) - at(i - 1))).collect()
+    }
+}
+
+/// Notes the time that the first thread has run so far; called by generated code. The thread's own time does not count
+/// what other programs on the machine take.
+///
+/// # Safety
+/// `at` is a stamp of a live program.
+unsafe extern "C" fn kiln_stamp(at: *const AtomicU64, thread: usize) {
+    if thread != 0 {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { &*at }.store(thread_nanoseconds(), Ordering::Relaxed);
+}
+
+/// The time that this thread has run.
+#[cfg(unix)]
+fn thread_nanoseconds() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes a time to the given place.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The time since the first call: the nearest thing that the standard library has.
+#[cfg(not(unix))]
+fn thread_nanoseconds() -> u64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64
 }
 
 /// Copies `n_bytes` from the second pointer to the first; called by generated code.

@@ -27,7 +27,8 @@ struct OneOp {
 impl CompiledEvaluator {
     /// An evaluator on the team and instruction set of these options.
     pub fn new(options: CompileOptions) -> CompiledEvaluator {
-        let options = CompileOptions { n_state: 0, optimize: false, keep_text: false, ..options };
+        let options =
+            CompileOptions { n_state: 0, optimize: false, keep_text: false, profile: false, ..options };
         CompiledEvaluator { options, kernels: HashMap::new() }
     }
 }
