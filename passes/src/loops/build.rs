@@ -5,12 +5,14 @@
 //! the position in row-major order counts. Padding becomes a condition, with the index clamped so that no address
 //! lies outside its buffer.
 
+mod unroll;
+
 use super::affine::{Affine, Derived, Variables};
 use super::body::*;
 use super::layout;
 use super::view::{self, IndexMap};
 use kiln_ir::kernel::{Kernel, KernelKind};
-use kiln_ir::op::{BinaryOp, Conv, Dot, LogicalOp, Op, ReduceOp, Window, WindowOp};
+use kiln_ir::op::{BinaryOp, CompareOp, Conv, Dot, LogicalOp, Op, ReduceOp, Window, WindowOp};
 use kiln_ir::{DType, Graph, Literal, NodeId, Shape};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -33,6 +35,8 @@ pub fn build(graph: &Graph, kernel: &Kernel, in_memory: &dyn Fn(NodeId) -> bool)
 }
 
 struct Builder<'a> {
+    /// Whether reductions are written out as operations on their few elements: then the loops have no reduced axes.
+    unrolled: bool,
     graph: &'a Graph,
     kernel: &'a Kernel,
     in_memory: &'a dyn Fn(NodeId) -> bool,
@@ -43,9 +47,14 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(graph: &'a Graph, kernel: &'a Kernel, in_memory: &'a dyn Fn(NodeId) -> bool) -> Builder<'a> {
+        let unrolled = unroll::is_unrolled(graph, kernel);
         let kind = |axis| if kernel.reduced.contains(&axis) { AxisKind::Reduced } else { AxisKind::Parallel };
+        let mut extents = kernel.domain.to_vec();
+        if unrolled {
+            kernel.reduced.iter().for_each(|&axis| extents[axis] = 1);
+        }
         let body = LoopBody {
-            variables: Variables::new(&kernel.domain),
+            variables: Variables::new(&extents),
             axes: (0..kernel.domain.rank()).map(kind).collect(),
             vector_axis: 0,
             buffers: Vec::new(),
@@ -54,7 +63,15 @@ impl<'a> Builder<'a> {
             stores: Vec::new(),
             accumulate: None,
         };
-        Builder { graph, kernel, in_memory, body, expanded: HashMap::new(), reductions: HashMap::new() }
+        Builder {
+            unrolled,
+            graph,
+            kernel,
+            in_memory,
+            body,
+            expanded: HashMap::new(),
+            reductions: HashMap::new(),
+        }
     }
 
     fn own_index(&mut self, node: NodeId) -> IndexMap {
@@ -69,7 +86,7 @@ impl<'a> Builder<'a> {
         {
             return;
         }
-        let per_row = self.kernel.is_per_row(self.graph.node(node).ty().n_elements());
+        let per_row = !self.unrolled && self.kernel.is_per_row(self.graph.node(node).ty().n_elements());
         let index = self.own_index(node);
         let value = self.expand(node, &index);
         let address = view::linear(&index, &self.graph.node(node).ty().shape, &self.body.variables);
@@ -180,6 +197,11 @@ impl<'a> Builder<'a> {
             // Over no axes, a reduction is its operand, and a product of every pair is elementwise.
             Op::Reduce(_, axes) if axes.is_empty() => return self.expand(operands[0], index),
             Op::Dot(dot) if dot.contract.is_empty() => return self.dot_product(dot, operands, index),
+            Op::Reduce(..) | Op::ArgReduce(..) | Op::Dot(_) | Op::Conv(_) | Op::Window(..)
+                if self.unrolled =>
+            {
+                return self.unrolled_reduction(node);
+            }
             Op::Reduce(..) | Op::ArgReduce(..) | Op::Dot(_) | Op::Conv(_) | Op::Window(..) => {
                 ValueKind::Reduced(self.reduction(node))
             }
@@ -250,8 +272,8 @@ impl<'a> Builder<'a> {
         let dtype = self.body.values[at].dtype;
         let low = self.push(ValueKind::Constant(Literal::from_i64(dtype, 0)), dtype);
         let high = self.push(ValueKind::Constant(Literal::from_i64(dtype, extent as i64)), dtype);
-        let above = self.push(ValueKind::Compare(kiln_ir::op::CompareOp::Ge, at, low), DType::Bool);
-        let below = self.push(ValueKind::Compare(kiln_ir::op::CompareOp::Lt, at, high), DType::Bool);
+        let above = self.push(ValueKind::Compare(CompareOp::Ge, at, low), DType::Bool);
+        let below = self.push(ValueKind::Compare(CompareOp::Lt, at, high), DType::Bool);
         let both = ValueKind::Logical(LogicalOp::And, SmallVec::from_slice(&[above, below]));
         let inside = self.push(both, DType::Bool);
         let loaded = self.body.variables.derive(Derived::Loaded { value: at, max: extent as i64 - 1 });
@@ -309,24 +331,30 @@ impl<'a> Builder<'a> {
         if let Some(&i) = self.reductions.get(&node) {
             return i;
         }
-        let graph = self.graph;
-        let operands = graph.operands(node);
         let full: IndexMap = (0..self.kernel.domain.rank()).map(|a| self.body.variables.axis(a)).collect();
-        let (kind, operand) = match graph.op(node) {
-            Op::Reduce(op, _) => (ReductionKind::Fold(*op), self.expand(operands[0], &full)),
-            Op::ArgReduce(op, axis) => {
-                (ReductionKind::Arg(*op, full[*axis].clone()), self.expand(operands[0], &full))
-            }
-            Op::Dot(dot) => (ReductionKind::Fold(ReduceOp::Sum), self.dot_product(dot, operands, &full)),
-            Op::Conv(conv) => (ReductionKind::Fold(ReduceOp::Sum), self.conv_product(conv, operands, &full)),
-            Op::Window(op, window) => self.window_reduction(*op, window, operands, &full),
-            op => unreachable!("`{}` is no reduction", op.name()),
-        };
+        let (kind, operand) = self.reduced_at(node, &full);
+        let graph = self.graph;
         let dtype = graph.node(node).ty().dtype;
         let phase = self.body.values[operand].phase;
         self.body.reductions.push(Reduction { kind, operand, dtype, phase });
         self.reductions.insert(node, self.body.reductions.len() - 1);
         self.body.reductions.len() - 1
+    }
+
+    /// What a reduction keeps, and its operand at one index of the domain.
+    fn reduced_at(&mut self, node: NodeId, full: &IndexMap) -> (ReductionKind, ValueId) {
+        let graph = self.graph;
+        let operands = graph.operands(node);
+        match graph.op(node) {
+            Op::Reduce(op, _) => (ReductionKind::Fold(*op), self.expand(operands[0], full)),
+            Op::ArgReduce(op, axis) => {
+                (ReductionKind::Arg(*op, full[*axis].clone()), self.expand(operands[0], full))
+            }
+            Op::Dot(dot) => (ReductionKind::Fold(ReduceOp::Sum), self.dot_product(dot, operands, full)),
+            Op::Conv(conv) => (ReductionKind::Fold(ReduceOp::Sum), self.conv_product(conv, operands, full)),
+            Op::Window(op, window) => self.window_reduction(*op, window, operands, full),
+            op => unreachable!("`{}` is no reduction", op.name()),
+        }
     }
 
     /// The product at an index of a dot's domain: batch axes, free axes of the left operand, of the right one, contracted
@@ -444,6 +472,9 @@ impl<'a> Builder<'a> {
         let shape = self.graph.node(node).ty().shape.clone();
         let n = window.sizes.len();
         let lead = shape.rank() - n;
+        if unroll::tiles_exactly(window, &shape) {
+            return self.window_put_tiled(node, window);
+        }
         self.body.axes[lead..lead + n].fill(AxisKind::Ordered);
         let full: IndexMap = (0..self.kernel.domain.rank()).map(|a| self.body.variables.axis(a)).collect();
         let (inside, index) = self.window_index(window, operands[0], &full);

@@ -4,6 +4,9 @@
 use super::affine::{Affine, Derived};
 use super::body::*;
 
+/// Fewer elements than two vectors of four.
+const SHORT: usize = 8;
+
 /// Finishes a body that was just built. A contraction keeps its two axes: it is run on rectangles of them.
 pub fn finish(body: &mut LoopBody, is_contraction: bool) {
     if !is_contraction {
@@ -115,6 +118,10 @@ fn choose_vector_axis(body: &LoopBody) -> usize {
     // A search keeps an index beside the value; it is done element by element along the reduced axis.
     if body.reductions.iter().any(Reduction::is_search) {
         return reduced;
+    }
+    // A walk of a few elements is all overhead.
+    if body.extent(reduced) < SHORT && body.extent(parallel) >= SHORT {
+        return parallel;
     }
     let (p, r) = (strided_accesses(body, parallel), strided_accesses(body, reduced));
     let longer = body.extent(parallel) >= body.extent(reduced);
