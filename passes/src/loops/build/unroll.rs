@@ -5,7 +5,7 @@ use crate::loops::affine::Affine;
 use crate::loops::body::*;
 use crate::loops::view::{self, IndexMap};
 use kiln_ir::kernel::{Kernel, KernelKind};
-use kiln_ir::op::{BinaryOp, CompareOp, LogicalOp, Op, ReduceOp, Window};
+use kiln_ir::op::{BinaryOp, CompareOp, LogicalOp, Op, ReduceOp, Window, WindowOp};
 use kiln_ir::{DType, Graph, Literal, NodeId, Shape};
 use smallvec::SmallVec;
 
@@ -20,7 +20,12 @@ const MAX_UNROLLED_OPS: usize = 128;
 pub fn is_unrolled(graph: &Graph, kernel: &Kernel) -> bool {
     let n: usize = kernel.reduced.iter().map(|&axis| kernel.domain[axis]).product();
     let per_row = |node: &NodeId| kernel.is_per_row(graph.node(*node).ty().n_elements());
-    let is_search = |node: &NodeId| matches!(graph.op(*node), Op::ArgReduce(..));
+    // A search that may find nothing, because its window lies in the padding, keeps more than a value.
+    let is_search = |node: &NodeId| match graph.op(*node) {
+        Op::ArgReduce(..) => true,
+        Op::Window(WindowOp::Pick, window) => window.padding.iter().any(|&p| p != (0, 0)),
+        _ => false,
+    };
     kernel.kind == KernelKind::Loop
         && !kernel.reduced.is_empty()
         && (2..=MAX_UNROLLED).contains(&n)
@@ -60,7 +65,7 @@ impl Builder<'_> {
                     (both, both)
                 }
                 (ReductionKind::Fold(_), None) => (value, value),
-                (ReductionKind::Pick(payload), best) => self.better(best, (value, payload)),
+                (ReductionKind::Pick { payload, .. }, best) => self.better(best, (value, payload)),
                 (ReductionKind::Arg(..) | ReductionKind::Running, _) => {
                     unreachable!("kernels with such reductions are not unrolled")
                 }
