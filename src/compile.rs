@@ -1,6 +1,6 @@
 //! From a graph to an executable: the one function that runs all stages.
 
-use crate::codegen::contraction::ContractionCall;
+use crate::codegen::contraction::{ContractionCall, EpilogueFunction};
 use crate::codegen::driver::{self, DriverFunction, Stamps, Step, Work};
 use crate::codegen::link::{self, Code};
 use crate::codegen::nest;
@@ -133,7 +133,8 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
     for (call, epilogue) in &mut calls {
         if let Some(name) = epilogue {
             // SAFETY: the function was generated with this signature.
-            call.epilogue = Some(unsafe { std::mem::transmute::<*const u8, _>(code.address(name)) });
+            call.epilogue =
+                Some(unsafe { std::mem::transmute::<*const u8, EpilogueFunction>(code.address(name)) });
         }
     }
     // SAFETY: as above.

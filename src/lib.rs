@@ -61,6 +61,11 @@ mod tensor;
 mod trace;
 pub mod trainer;
 
+/// Compiles and runs the program in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use error::{Cut, Error, Mistake, OperandNote, Problem, Unreached};
 pub use tensor::{ConvOptions, Operand, Over, PerAxis, PoolOptions, Tensor, keep};
 pub use trace::Tracer;

@@ -1,6 +1,6 @@
 //! From a kernel to loops: index expressions, and the body of the loop nest as a short list of values.
 //!
-//! [`affine`] is the language of addresses, [`body`] the form that code generation reads, [`build`] makes it from the
+//! [`affine`] is the language of addresses, [`body`] the form that code generation reads, [`mod@build`] makes it from the
 //! graph, [`layout`] merges axes and chooses the one that vectors run along.
 
 pub mod affine;

@@ -373,7 +373,7 @@ impl<'f> Emitter<'_, 'f> {
         let lanes: Vec<Value> = (0..rep.lanes as i64)
             .map(|lane| self.ops().load(scalar, first, (at.offset + lane) * step * size))
             .collect();
-        self.ops().from_lanes(rep, &lanes)
+        self.ops().join_lanes(rep, &lanes)
     }
 
     /// Address of the element at position 0 of the vector axis: the same for the whole inner loop, out of which

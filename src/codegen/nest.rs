@@ -346,7 +346,7 @@ impl Emitter<'_, '_> {
                 .chunks(2)
                 .map(|pair| match *pair {
                     [x, y] => self.ops().fold(op, vector, x, y),
-                    [ref rest @ ..] => rest[0],
+                    _ => pair[0],
                 })
                 .collect();
         }

@@ -96,7 +96,7 @@ impl Ops<'_, '_> {
     }
 
     /// A vector of scalars.
-    pub fn from_lanes(&mut self, rep: Rep, lanes: &[Value]) -> Value {
+    pub fn join_lanes(&mut self, rep: Rep, lanes: &[Value]) -> Value {
         let mut vector = self.splat(rep, lanes[0]);
         for (lane, &scalar) in lanes.iter().enumerate().skip(1) {
             let scalar = if rep.dtype == DType::Bool {
@@ -184,7 +184,7 @@ impl Ops<'_, '_> {
                         self.divide_integers(op, scalar, x, y)
                     })
                     .collect();
-                self.from_lanes(rep, &lanes)
+                self.join_lanes(rep, &lanes)
             }
             BinaryOp::Pow | BinaryOp::Atan2 => unreachable!("`{}` is a block primitive", op.name()),
         }
@@ -287,7 +287,7 @@ impl Ops<'_, '_> {
                         self.shift(op, scalar, x, by)
                     })
                     .collect();
-                self.from_lanes(rep, &lanes)
+                self.join_lanes(rep, &lanes)
             }
         }
     }
@@ -397,7 +397,7 @@ impl Ops<'_, '_> {
         if rep.lanes == 2 {
             let lanes: Vec<Value> =
                 (0..2).map(|i| self.b.ins().load(I8, flags, address, offset + i)).collect();
-            return self.from_lanes(rep, &lanes);
+            return self.join_lanes(rep, &lanes);
         }
         let bytes = self.b.ins().load(I32, flags, address, offset);
         let bytes = self.b.ins().scalar_to_vector(I32X4, bytes);
@@ -442,7 +442,7 @@ impl Ops<'_, '_> {
         let lanes: Vec<Value> = (0..rep.lanes as i64)
             .map(|lane| self.b.ins().iconst(int.ty().lane_type(), (lane * step) & lane_mask(int)))
             .collect();
-        let steps = self.from_lanes(int, &lanes);
+        let steps = self.join_lanes(int, &lanes);
         let first = if rep.lanes == 4 { self.b.ins().ireduce(I32, first) } else { first };
         let first = self.b.ins().splat(int.ty(), first);
         let index = self.b.ins().iadd(first, steps);

@@ -1,7 +1,7 @@
 //! Mathematical functions and random bits over contiguous blocks: what generated code calls where a polynomial
 //! in 128-bit vectors would be too slow.
 //!
-//! Every formula is written once over a vector trait ([`vector`]) and compiled for each instruction set; a
+//! Every formula is written once over a vector trait (`vector`) and compiled for each instruction set; a
 //! [`Routine`] is one of these, as a C function with a symbol. Blocks have any length (0 too) and alignment, and
 //! a result may overwrite an operand exactly. The value of an element depends on its operands and on the
 //! instruction set alone: not on its position, its neighbours or the length; scalar forms give the same bits.
