@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod arrange_dots;
 pub mod contraction;
 pub mod eliminate_common;
 pub mod eliminate_dead;
@@ -22,6 +23,7 @@ pub mod simplify;
 pub mod split_reduce;
 pub mod testing;
 
+pub use arrange_dots::ArrangeDots;
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;
 pub use fold_constants::FoldConstants;

@@ -3,6 +3,7 @@
 //! The runner, not the pass, verifies the graph, checks that "unchanged" is true, dumps, times, counts and limits the
 //! number of rewrites. [`bisect`] uses that limit to name the one rewrite that makes a graph go wrong.
 
+use crate::arrange_dots::ArrangeDots;
 use crate::eliminate_common::EliminateCommon;
 use crate::eliminate_dead::EliminateDead;
 use crate::fold_constants::FoldConstants;
@@ -111,6 +112,7 @@ impl Pipeline {
             ]),
             // Last: `simplify` would merge the two stages again.
             Stage::once(SplitReduce),
+            Stage::once(ArrangeDots),
         ])
     }
 
@@ -364,6 +366,7 @@ mod tests {
         eliminate_common 4 -> 4 {}
         eliminate_dead 4 -> 4 {}
         split_reduce 4 -> 4 {}
+        arrange_dots 4 -> 4 {}
         "#);
     }
 

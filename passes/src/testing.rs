@@ -147,7 +147,9 @@ fn tolerance(expected: &TensorData) -> Tolerance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EliminateCommon, EliminateDead, FoldConstants, Options, Pipeline, Simplify, SplitReduce};
+    use crate::{
+        ArrangeDots, EliminateCommon, EliminateDead, FoldConstants, Options, Pipeline, Simplify, SplitReduce,
+    };
     use kiln_ir::random_graph::{RandomConfig, choices, random_graph};
     use proptest::prelude::*;
 
@@ -162,7 +164,8 @@ mod tests {
         #[test]
         fn passes_keep_their_promises_on_random_graphs(words in words()) {
             let graph = random_graph(&RandomConfig::default(), &mut choices(&words));
-            let passes: [&dyn Pass; 5] = [&Simplify, &FoldConstants, &EliminateCommon, &EliminateDead, &SplitReduce];
+            let passes: [&dyn Pass; 6] =
+                [&Simplify, &FoldConstants, &EliminateCommon, &EliminateDead, &SplitReduce, &ArrangeDots];
             for pass in passes {
                 check_graph(pass, &graph);
             }
