@@ -43,6 +43,8 @@ pub struct RandomConfig {
     /// Keeps all floats finite and of moderate size: operands are brought into the domain of an op (`log(|x| + 1/2)`),
     /// values that may have grown are scaled down, inputs and constants are neither infinite nor NaN.
     pub finite: bool,
+    /// Extents of axes, the simplest first; repeat one to have more of it. Not empty.
+    pub extents: Vec<usize>,
     /// Element types of inputs and constants; repeat one to have more of it. Not empty, the simplest first.
     pub dtypes: Vec<DType>,
 }
@@ -57,6 +59,7 @@ impl Default for RandomConfig {
             max_products: 1 << 15,
             smooth: true,
             finite: true,
+            extents: vec![2, 3, 1, 4, 5, 6, 2, 3, 4, 1, 0, 7, 17, 33],
             dtypes: vec![F32, F32, F32, F64, F32, I32, I64, U8, Bool],
         }
     }
@@ -138,7 +141,7 @@ struct Generator<'c, 'd> {
 
 impl Generator<'_, '_> {
     /// All families, the simplest first; elementwise ops more often, since their chains are what is fused.
-    const FAMILIES: [fn(&mut Self) -> Option<Value>; 28] = [
+    const FAMILIES: [fn(&mut Self) -> Option<Value>; 32] = [
         Self::unary,
         Self::binary,
         Self::unary,
@@ -149,6 +152,8 @@ impl Generator<'_, '_> {
         Self::binary,
         Self::constant,
         Self::reduce,
+        Self::against_rows,
+        Self::update,
         Self::broadcast,
         Self::compare,
         Self::select,
@@ -162,6 +167,8 @@ impl Generator<'_, '_> {
         Self::reverse,
         Self::cumulative,
         Self::arg_reduce,
+        Self::against_rows,
+        Self::update,
         Self::dot,
         Self::conv,
         Self::window,
@@ -183,8 +190,7 @@ impl Generator<'_, '_> {
         let n_outputs = 1 + self.below(4);
         let mut outputs: Vec<Output> = Vec::new();
         for _ in 0..n_outputs {
-            let place = self.values.len() - 1 - self.below(self.values.len());
-            let value = self.values[place].id;
+            let value = self.result();
             let ty = self.ty(value).clone();
             let is_free = |input: &usize| outputs.iter().all(|output| output.updates != Some(*input));
             let inputs = self.graph.inputs().iter().enumerate();
@@ -194,6 +200,18 @@ impl Generator<'_, '_> {
             outputs.push(Output { value, updates: place.checked_sub(1).map(|place| states[place]) });
         }
         self.graph.set_outputs(outputs);
+    }
+
+    /// Any value, or one that an input can be updated to.
+    fn result(&mut self) -> NodeId {
+        let is_state = |ty: &TensorType| self.graph.inputs().iter().any(|&input| self.ty(input) == ty);
+        let states: Vec<NodeId> =
+            self.values.iter().rev().map(|value| value.id).filter(|&id| is_state(self.ty(id))).collect();
+        if self.below(2) == 1 && !states.is_empty() {
+            return *self.one_of(&states);
+        }
+        let place = self.values.len() - 1 - self.below(self.values.len());
+        self.values[place].id
     }
 
     /// A number below the bound, which is at least 1.
@@ -206,7 +224,8 @@ impl Generator<'_, '_> {
     }
 
     fn extent(&mut self) -> usize {
-        *self.one_of(&[2, 3, 1, 4, 5, 6, 2, 3, 4, 1, 0, 7, 17, 33])
+        let config = self.config;
+        *self.one_of(&config.extents)
     }
 
     /// A shape of at most `max_rank` axes: an extent that would make it too large is 1.

@@ -13,3 +13,8 @@ pub mod view;
 pub use affine::{Affine, Derived, Variable, Variables};
 pub use body::{Accumulate, LoopBody, Reduction, ReductionKind, Store, Value, ValueId, ValueKind};
 pub use build::build;
+
+#[cfg(test)]
+mod print;
+#[cfg(test)]
+mod tests;

@@ -194,6 +194,23 @@ impl Generator<'_, '_> {
         }
     }
 
+    /// An input moved by a value of its type, as an optimizer moves a parameter.
+    pub(super) fn update(&mut self) -> Option<Value> {
+        let inputs: Vec<Value> = self.values.iter().copied().filter(|v| self.is_input(v)).collect();
+        let input = *self.one_of(&inputs);
+        let ty = self.ty(input.id).clone();
+        if !ty.dtype.is_number() {
+            return None;
+        }
+        let step = self.value_of(&ty);
+        let op = *self.one_of(&[BinaryOp::Sub, BinaryOp::Add]);
+        self.add(Op::Binary(op), &[input, step], !ty.dtype.is_float(), input.bound + step.bound)
+    }
+
+    fn is_input(&self, value: &Value) -> bool {
+        self.graph.inputs().contains(&value.id)
+    }
+
     pub(super) fn compare(&mut self) -> Option<Value> {
         let op = *self.one_of(&CompareOp::ALL);
         let a = self.pick(|_| true)?;

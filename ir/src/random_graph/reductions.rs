@@ -1,8 +1,9 @@
 //! Reductions over axes, windows and prefixes.
 
 use super::{Generator, Value};
-use crate::op::{ArgReduceOp, Cumulative, ReduceOp, UnaryOp, Window, WindowOp};
+use crate::op::{ArgReduceOp, BinaryOp, Cumulative, ReduceOp, UnaryOp, Window, WindowOp};
 use crate::{Axes, Op, TensorType};
+use smallvec::smallvec;
 
 impl Generator<'_, '_> {
     pub(super) fn reduce(&mut self) -> Option<Value> {
@@ -27,6 +28,33 @@ impl Generator<'_, '_> {
                 self.add(Op::Reduce(op, axes), &[x], !is_float, x.bound.max(1.0))
             }
         }
+    }
+
+    /// A value against a reduction of itself, or of another of its shape, over some axes: what normalizations and softmax
+    /// are made of.
+    pub(super) fn against_rows(&mut self) -> Option<Value> {
+        let x = self.pick(|ty| ty.dtype.is_number() && ty.rank() > 0 && ty.n_elements() > 0)?;
+        let ty = self.ty(x.id).clone();
+        let other = if self.below(2) == 0 { x } else { self.value_of(&ty) };
+        let axis = ty.rank() - 1 - self.below(ty.rank());
+        let reduced: Axes = if self.below(4) == 3 { (axis..ty.rank()).collect() } else { smallvec![axis] };
+        let op = *self.one_of(&[ReduceOp::Max, ReduceOp::Sum, ReduceOp::Min]);
+        let n: usize = reduced.iter().map(|&axis| ty.shape[axis]).product();
+        let bound = if op == ReduceOp::Sum { other.bound * n as f64 } else { other.bound };
+        let is_float = ty.dtype.is_float();
+        let exact = op != ReduceOp::Sum || !is_float;
+        let kept: Axes = (0..ty.rank()).filter(|axis| !reduced.contains(axis)).collect();
+        let rows = self.add(Op::Reduce(op, reduced), &[other], exact, bound)?;
+        let rows = self.scaled_down(rows);
+        self.values.push(rows);
+        let rows = self.add_movement(Op::Broadcast { shape: ty.shape, axes: kept }, &[rows])?;
+        let op = *self.one_of(&[BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Max]);
+        let (bound, exact) = match op {
+            BinaryOp::Mul => (x.bound * rows.bound, !is_float),
+            BinaryOp::Max => (x.bound.max(rows.bound), true),
+            _ => (x.bound + rows.bound, !is_float),
+        };
+        self.add(Op::Binary(op), &[x, rows], exact, bound)
     }
 
     pub(super) fn arg_reduce(&mut self) -> Option<Value> {

@@ -13,6 +13,16 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: asked.unwrap_or(CASES), ..ProptestConfig::default() }
 }
 
+pub fn long_axes() -> RandomConfig {
+    RandomConfig {
+        max_steps: 12,
+        max_elements: 1 << 14,
+        max_products: 1 << 17,
+        extents: vec![2, 3, 16, 8, 64, 1, 5, 100, 31, 513, 1030],
+        ..RandomConfig::default()
+    }
+}
+
 fn words() -> impl Strategy<Value = Vec<u32>> {
     proptest::collection::vec(any::<u32>(), 0..300)
 }
@@ -23,6 +33,16 @@ proptest! {
     #[test]
     fn compiled_graphs_are_interpreted_graphs(words in words()) {
         let config = RandomConfig::default();
+        let mut choose = choices(&words);
+        let graph = random_graph(&config, &mut choose);
+        let inputs = random_inputs(&graph, &config, &mut choose);
+        check(&graph, &inputs).map_err(TestCaseError::fail)?;
+    }
+
+    /// Axes as long as several vectors or more than a block, products for the tiles.
+    #[test]
+    fn compiled_graphs_of_long_axes_are_interpreted_graphs(words in words()) {
+        let config = long_axes();
         let mut choose = choices(&words);
         let graph = random_graph(&config, &mut choose);
         let inputs = random_inputs(&graph, &config, &mut choose);

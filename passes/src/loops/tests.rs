@@ -1,0 +1,472 @@
+//! What movement ops become in addresses, and that on random graphs all addresses lie in their buffers.
+
+use super::affine::{Affine, Derived};
+use super::body::{AxisKind, LoopBody, ValueKind};
+use super::print;
+use crate::lower::{Lowered, lower, separate_outputs};
+use insta::assert_snapshot;
+use kiln_ir::kernel::{Kernel, KernelKind};
+use kiln_ir::random_graph::{RandomConfig, choices, random_graph};
+use kiln_ir::{Graph, parse};
+use proptest::prelude::*;
+
+/// The loop bodies of a program's kernels, as text.
+fn bodies(text: &str) -> String {
+    let mut graph = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    separate_outputs(&mut graph);
+    let lowered = lower(&graph);
+    let bodies: Vec<String> = lowered.bodies.iter().map(|body| print::body(&graph, body)).collect();
+    bodies.join("\n")
+}
+
+#[test]
+fn axes_that_are_walked_as_one_are_merged() {
+    assert_snapshot!(bodies(
+        "graph merged(%x: f32[2, 1, 3, 5], %y: f32[5]) {
+            %b: f32[2, 1, 3, 5] = broadcast %y { axes = [3] }
+            %z: f32[2, 1, 3, 5] = add %x, %b
+            return %z
+        }"
+    ), @"
+    parallel i0: 6, parallel i1: 5 (vectors)
+    v0: f32 = %x[5*i0 + i1]
+    v1: f32 = %y[i1]
+    v2: f32 = add v0, v1
+    %z[5*i0 + i1] = v2 in phase 0
+    ");
+}
+
+#[test]
+fn transposes_and_slices_become_strides() {
+    assert_snapshot!(bodies(
+        "graph strides(%x: f32[6, 4], %y: f32[9, 8]) {
+            %xt: f32[4, 6] = permute %x { permutation = [1, 0] }
+            %s: f32[4, 4] = slice %y { start = [1, 1], limit = [9, 8], step = [2, 2] }
+            %p: f32[4, 4] = slice %xt { start = [0, 2], limit = [4, 6] }
+            %z: f32[4, 4] = mul %p, %s
+            return %z
+        }"
+    ), @"
+    parallel i0: 4, parallel i1: 4 (vectors)
+    v0: f32 = %x[i0 + 4*i1 + 8]
+    v1: f32 = %y[16*i0 + 2*i1 + 9]
+    v2: f32 = mul v0, v1
+    %z[4*i0 + i1] = v2 in phase 0
+    ");
+}
+
+#[test]
+fn reversals_become_negative_strides() {
+    assert_snapshot!(bodies(
+        "graph reversed(%x: f32[3, 5]) {
+            %r: f32[3, 5] = reverse %x { axes = [1] }
+            %z: f32[3, 5] = neg %r
+            return %z
+        }"
+    ), @"
+    parallel i0: 3, parallel i1: 5 (vectors)
+    v0: f32 = %x[5*i0 + -1*i1 + 4]
+    v1: f32 = neg v0
+    %z[5*i0 + i1] = v1 in phase 0
+    ");
+}
+
+#[test]
+fn a_reshape_across_axes_divides() {
+    assert_snapshot!(bodies(
+        "graph split(%x: f32[4, 3]) {
+            %t: f32[3, 4] = permute %x { permutation = [1, 0] }
+            %r: f32[2, 6] = reshape %t
+            %z: f32[2, 6] = neg %r
+            return %z
+        }"
+    ), @"
+    parallel i0: 12 (vectors)
+    d0 = (i0) / 4
+    d1 = (i0) mod 4
+    v0: f32 = %x[d0 + 3*d1]
+    v1: f32 = neg v0
+    %z[i0] = v1 in phase 0
+    ");
+}
+
+#[test]
+fn padding_becomes_a_condition_on_a_clamped_index() {
+    assert_snapshot!(bodies(
+        "graph padded(%x: f32[5]) {
+            %p: f32[8] = pad %x { low = [1], high = [2], value = 7.0 }
+            %q: f32[9] = pad %x { low = [0], high = [0], interior = [1], value = 0.0 }
+            %c: f32[4] = pad %x { low = [-1], high = [0], value = 0.0 }
+            return %p, %q, %c
+        }"
+    ), @"
+    parallel i0: 8 (vectors)
+    d0 = i0 + -1 clamped to 0..=4
+    v0: bool = 0 <= i0 + -1 < 5
+    v1: f32 = 7.0
+    v2: f32 = %x[d0]
+    v3: f32 = select v0, v2, v1
+    %p[i0] = v3 in phase 0
+
+    parallel i0: 9 (vectors)
+    d0 = (i0) / 2
+    d1 = (i0) mod 2
+    v0: bool = 0 <= d1 < 1
+    v1: f32 = 0.0
+    v2: f32 = %x[d0]
+    v3: f32 = select v0, v2, v1
+    %q[i0] = v3 in phase 0
+
+    parallel i0: 4 (vectors)
+    v0: f32 = 0.0
+    v1: f32 = %x[i0 + 1]
+    %c[i0] = v1 in phase 0
+    ");
+}
+
+#[test]
+fn pieces_are_chosen_by_the_index() {
+    assert_snapshot!(bodies(
+        "graph joined(%x: f32[2, 3], %e: f32[2, 0], %y: f32[2, 1]) {
+            %c: f32[2, 4] = concatenate %x, %e, %y { axis = 1 }
+            return %c
+        }"
+    ), @"
+    parallel i0: 2, parallel i1: 4 (vectors)
+    d0 = i1 clamped to 0..=2
+    v0: f32 = %y[i0]
+    v1: f32 = %x[3*i0 + d0]
+    v2: bool = i1 < 3
+    v3: f32 = select v2, v1, v0
+    %c[4*i0 + i1] = v3 in phase 0
+    ");
+}
+
+#[test]
+fn a_softmax_is_one_body_of_three_phases() {
+    assert_snapshot!(bodies(
+        "graph softmax(%x: f32[100, 16]) {
+            %max: f32[100] = reduce_max %x { axes = [1] }
+            %m: f32[100, 16] = broadcast %max { axes = [0] }
+            %shifted: f32[100, 16] = sub %x, %m
+            %e: f32[100, 16] = exp %shifted
+            %sum: f32[100] = reduce_sum %e { axes = [1] }
+            %s: f32[100, 16] = broadcast %sum { axes = [0] }
+            %y: f32[100, 16] = div %e, %s
+            return %y
+        }"
+    ), @"
+    parallel i0: 100, reduced i1: 16 (vectors)
+    v0: f32 = %x[16*i0 + i1]
+    v1: f32 = r0 in phase 1
+    v2: f32 = sub v0, v1 in phase 1
+    v3: f32 = exp v2 in phase 1
+    v4: f32 = r1 in phase 2
+    v5: f32 = div v3, v4 in phase 2
+    r0 = reduce_max v0 in phase 0
+    r1 = reduce_sum v3 in phase 1
+    %y[16*i0 + i1] = v5 in phase 2
+    ");
+}
+
+#[test]
+fn reductions_choose_the_axis_of_vectors() {
+    assert_snapshot!(bodies(
+        "graph reduced(%x: f32[20, 40], %state: i64[2]) {
+            %rows: f32[20] = reduce_sum %x { axes = [1] }
+            %columns: f32[40] = reduce_sum %x { axes = [0] }
+            %bits: i32[40, 20] = random_bits %state
+            %most: i32[40] = reduce_max %bits { axes = [1] }
+            %at: i64[20] = argmax %x { axis = 1 }
+            return %rows, %columns, %most, %at
+        }"
+    ), @"
+    parallel i0: 20, reduced i1: 40 (vectors)
+    v0: f32 = %x[40*i0 + i1]
+    v1: f32 = r0 in phase 1
+    r0 = reduce_sum v0 in phase 0
+    %rows[i0] = v1 per row
+
+    reduced i0: 20, parallel i1: 40 (vectors)
+    v0: f32 = %x[40*i0 + i1]
+    v1: f32 = r0 in phase 1
+    r0 = reduce_sum v0 in phase 0
+    %columns[i1] = v1 per row
+
+    parallel i0: 40, reduced i1: 20 (vectors)
+    v0: i64 = %state[0]
+    v1: i64 = %state[1]
+    v2: i32 = random v0, v1 at 20*i0 + i1
+    v3: i32 = r0 in phase 1
+    r0 = reduce_max v2 in phase 0
+    %most[i0] = v3 per row
+
+    parallel i0: 20, reduced i1: 40 (vectors)
+    v0: f32 = %x[40*i0 + i1]
+    v1: i64 = r0 in phase 1
+    r0 = argmax v0 at i1 in phase 0
+    %at[i0] = v1 per row
+    ");
+}
+
+#[test]
+fn nothing_is_reduced_over_no_axes_and_no_contraction() {
+    assert_snapshot!(bodies(
+        "graph nothing(%x: f32[3, 2], %y: f32[4]) {
+            %r: f32[3, 2] = reduce_sum %x { axes = [] }
+            %d: f32[3, 2, 4] = dot %r, %y
+            return %d
+        }"
+    ), @"
+    parallel i0: 6 (vectors)
+    v0: f32 = %x[i0]
+    %r[i0] = v0 in phase 0
+
+    parallel i0: 6, parallel i1: 4 (vectors)
+    v0: f32 = %r[i0]
+    v1: f32 = %y[i1]
+    v2: f32 = mul v0, v1
+    %d[4*i0 + i1] = v2 in phase 0
+    ");
+}
+
+#[test]
+fn gathers_load_their_index_and_scatters_walk_in_order() {
+    assert_snapshot!(bodies(
+        "graph indexed(%x: f32[7, 4], %at: i64[3, 4]) {
+            %g: f32[3, 4] = gather %x, %at { axis = 0 }
+            %s: f32[7, 4] = scatter_add %g, %at { axis = 0 }
+            return %s
+        }"
+    ), @"
+    parallel i0: 3, parallel i1: 4 (vectors)
+    d0 = v0 clamped to 0..=6
+    v0: i64 = %at[4*i0 + i1]
+    v1: i64 = 0
+    v2: i64 = 7
+    v3: bool = ge v0, v1
+    v4: bool = lt v0, v2
+    v5: bool = and v3, v4
+    v6: f32 = %x[i1 + 4*d0]
+    v7: f32 = 0.0
+    v8: f32 = select v5, v6, v7
+    %g[4*i0 + i1] = v8 in phase 0
+
+    ordered i0: 3, parallel i1: 4 (vectors)
+    d0 = v1 clamped to 0..=6
+    v0: f32 = %g[4*i0 + i1]
+    v1: i64 = %at[4*i0 + i1]
+    v2: i64 = 0
+    v3: i64 = 7
+    v4: bool = ge v1, v2
+    v5: bool = lt v1, v3
+    v6: bool = and v4, v5
+    %s[i1 + 4*d0] += v0 if v6
+    ");
+}
+
+#[test]
+fn short_windows_are_written_out() {
+    assert_snapshot!(bodies(
+        "graph windows(%x: f32[2, 9]) {
+            %m: f32[2, 5] = window_max %x { sizes = [3], strides = [2], padding = [1:1] }
+            return %m
+        }"
+    ), @"
+    parallel i0: 2, parallel i1: 5 (vectors)
+    d0 = 2*i1 + -1 clamped to 0..=8
+    d1 = 2*i1 + 1 clamped to 0..=8
+    v0: bool = 0 <= 2*i1 + -1 < 9
+    v1: f32 = -inf
+    v2: f32 = %x[9*i0 + d0]
+    v3: f32 = select v0, v2, v1
+    v4: f32 = %x[9*i0 + 2*i1]
+    v5: f32 = max v3, v4
+    v6: bool = 0 <= 2*i1 + 1 < 9
+    v7: f32 = %x[9*i0 + d1]
+    v8: f32 = select v6, v7, v1
+    v9: f32 = max v5, v8
+    %m[5*i0 + i1] = v9 in phase 0
+    ");
+}
+
+#[test]
+fn windows_are_reduced_axes() {
+    assert_snapshot!(bodies(
+        "graph windows(%x: f32[2, 15], %dy: f32[2, 5]) {
+            %m: f32[2, 5] = window_max %x { sizes = [9], strides = [2], padding = [1:1] }
+            %p: f32[2, 15] = window_put %x, %dy { sizes = [9], strides = [2], padding = [1:1] }
+            return %m, %p
+        }"
+    ), @"
+    parallel i0: 2, parallel i1: 5 (vectors)
+    d0 = 2*i1 + -1 clamped to 0..=14
+    d1 = 2*i1 + 7 clamped to 0..=14
+    v0: bool = 0 <= 2*i1 + -1 < 15
+    v1: f32 = -inf
+    v2: f32 = %x[15*i0 + d0]
+    v3: f32 = select v0, v2, v1
+    v4: f32 = %x[15*i0 + 2*i1]
+    v5: f32 = max v3, v4
+    v6: f32 = %x[15*i0 + 2*i1 + 1]
+    v7: f32 = max v5, v6
+    v8: f32 = %x[15*i0 + 2*i1 + 2]
+    v9: f32 = max v7, v8
+    v10: f32 = %x[15*i0 + 2*i1 + 3]
+    v11: f32 = max v9, v10
+    v12: f32 = %x[15*i0 + 2*i1 + 4]
+    v13: f32 = max v11, v12
+    v14: f32 = %x[15*i0 + 2*i1 + 5]
+    v15: f32 = max v13, v14
+    v16: f32 = %x[15*i0 + 2*i1 + 6]
+    v17: f32 = max v15, v16
+    v18: bool = 0 <= 2*i1 + 7 < 15
+    v19: f32 = %x[15*i0 + d1]
+    v20: f32 = select v18, v19, v1
+    v21: f32 = max v17, v20
+    %m[5*i0 + i1] = v21 in phase 0
+
+    parallel i0: 2, ordered i1: 5, reduced i2: 9 (vectors)
+    d0 = 2*i1 + i2 + -1 clamped to 0..=14
+    d1 = v5 clamped to 0..=14
+    v0: bool = 0 <= 2*i1 + i2 + -1 < 15
+    v1: f32 = -inf
+    v2: f32 = %x[15*i0 + d0]
+    v3: f32 = select v0, v2, v1
+    v4: i64 = d0
+    v5: i64 = r0 in phase 1
+    v6: f32 = %dy[5*i0 + i1]
+    v7: i64 = 0
+    v8: i64 = 15
+    v9: bool = ge v5, v7 in phase 1
+    v10: bool = lt v5, v8 in phase 1
+    v11: bool = and v9, v10 in phase 1
+    r0 = pick v4 at greatest v3 if v0, else -1 in phase 0
+    %p[15*i0 + d1] += v6 if v11 per row
+    ");
+}
+
+#[test]
+fn a_running_sum_is_stored_at_each_step() {
+    assert_snapshot!(bodies(
+        "graph running(%x: f32[3, 5]) {
+            %c: f32[3, 5] = cumulative_sum %x { axis = 1, reverse = true }
+            return %c
+        }"
+    ), @"
+    parallel i0: 3, reduced i1: 5 (vectors)
+    v0: f32 = %x[5*i0 + -1*i1 + 4]
+    v1: f32 = r0 in phase 1
+    r0 = running_sum v0 in phase 0
+    %c[5*i0 + -1*i1 + 4] = v1 in phase 0
+    ");
+}
+
+/// The value of an index expression. What is loaded is the least or the greatest index that there may be.
+fn value(body: &LoopBody, of: &Affine, index: &[i64], greatest: bool) -> i64 {
+    of.offset + of.terms.iter().map(|&(v, c)| c * variable(body, v, index, greatest)).sum::<i64>()
+}
+
+fn variable(body: &LoopBody, variable: usize, index: &[i64], greatest: bool) -> i64 {
+    let never_negative = |of: &Affine| {
+        let value = value(body, of, index, greatest);
+        assert!(value >= 0, "{} is negative", print::affine(&body.variables, of));
+        value
+    };
+    match body.variables.definition(variable) {
+        None => index[variable],
+        Some(Derived::Quotient { of, by }) => never_negative(of) / by,
+        Some(Derived::Remainder { of, by }) => never_negative(of) % by,
+        Some(Derived::Clamp { of, max }) => value(body, of, index, greatest).clamp(0, *max),
+        Some(Derived::Loaded { max, .. }) => {
+            if greatest {
+                *max
+            } else {
+                0
+            }
+        }
+    }
+}
+
+/// Every index of the domain, in row-major order.
+fn indices(body: &LoopBody) -> impl Iterator<Item = Vec<i64>> {
+    let extents: Vec<i64> = (0..body.axes.len()).map(|axis| body.extent(axis) as i64).collect();
+    (0..extents.iter().product()).map(move |i| {
+        let mut rest = i;
+        let mut index = vec![0; extents.len()];
+        for axis in (0..extents.len()).rev() {
+            index[axis] = rest % extents[axis];
+            rest /= extents[axis];
+        }
+        index
+    })
+}
+
+/// How often each element of each buffer is written.
+struct Written(Vec<Vec<u32>>);
+
+impl Written {
+    fn write(&mut self, buffer: usize, at: i64) -> Result<(), String> {
+        let element = usize::try_from(at).ok().and_then(|at| self.0[buffer].get_mut(at));
+        *element.ok_or_else(|| format!("element {at} of buffer {buffer} is written"))? += 1;
+        Ok(())
+    }
+}
+
+/// All elements are loaded from within their buffers, and each element that a kernel writes is written once.
+fn check_addresses(graph: &Graph, kernel: &Kernel, body: &LoopBody) -> Result<(), String> {
+    let n_elements = |buffer: usize| graph.node(body.buffers[buffer]).ty().n_elements();
+    let mut written = Written((0..body.buffers.len()).map(|b| vec![0; n_elements(b)]).collect());
+    for index in indices(body) {
+        let first = |kind| (0..index.len()).all(|axis| body.axes[axis] != kind || index[axis] == 0);
+        for load in &body.values {
+            let ValueKind::Load { buffer, address } = &load.kind else { continue };
+            let range = 0..n_elements(*buffer) as i64;
+            let ats = [false, true].map(|greatest| value(body, address, &index, greatest));
+            if let Some(at) = ats.into_iter().find(|at| !range.contains(at)) {
+                return Err(format!("element {at} of buffer {buffer} is loaded at {index:?}"));
+            }
+        }
+        for store in body.stores.iter().filter(|store| !store.per_row || first(AxisKind::Reduced)) {
+            written.write(store.buffer, value(body, &store.address, &index, false))?;
+        }
+        if let Some(accumulate) = &body.accumulate
+            && first(AxisKind::Reduced)
+            && first(AxisKind::Ordered)
+        {
+            // Every element is set to zero, by walking all indices that may be loaded.
+            let Some(&Derived::Loaded { max, .. }) = body.variables.definition(accumulate.loaded) else {
+                return Err("the variable of an accumulation is not loaded".to_string());
+            };
+            for loaded in 0..=max {
+                let at = accumulate.address.substitute(accumulate.loaded, &Affine::constant(loaded));
+                written.write(accumulate.buffer, value(body, &at, &index, false))?;
+            }
+        }
+    }
+    // Without an index nothing is written here; generated code still stores what empty rows are reduced to.
+    let empty = (0..body.axes.len()).any(|axis| body.extent(axis) == 0);
+    for &node in kernel.writes.iter().filter(|&&node| kernel.kind != KernelKind::Contraction(node)) {
+        let buffer = body.buffers.iter().position(|&b| b == node).expect("what is written has a buffer");
+        if !empty && written.0[buffer].iter().any(|&n| n != 1) {
+            return Err(format!("the elements of buffer {buffer} are written {:?} times", written.0[buffer]));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn addresses_lie_in_their_buffers(words in proptest::collection::vec(any::<u32>(), 0..300)) {
+        let config = RandomConfig { max_elements: 512, max_products: 1 << 12, ..RandomConfig::default() };
+        let mut graph = random_graph(&config, &mut choices(&words));
+        separate_outputs(&mut graph);
+        let Lowered { schedule, bodies, .. } = lower(&graph);
+        // A kernel that writes nothing but empty tensors is not run.
+        let is_run = |kernel: &Kernel| kernel.writes.iter().any(|&node| graph.node(node).ty().n_elements() > 0);
+        for (kernel, body) in schedule.kernels.iter().zip(&bodies).filter(|(kernel, _)| is_run(kernel)) {
+            check_addresses(&graph, kernel, body)
+                .map_err(|problem| TestCaseError::fail(format!("{problem}\n{}{graph}", print::body(&graph, body))))?;
+        }
+    }
+}
