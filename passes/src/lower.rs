@@ -52,3 +52,6 @@ pub fn lower(graph: &Graph) -> Lowered {
     debug_assert_eq!(crate::plan_memory::check(graph, &kernels, &bodies, &plan), Ok(()));
     Lowered { schedule: Schedule { kernels }, bodies, plan }
 }
+
+#[cfg(test)]
+mod tests;

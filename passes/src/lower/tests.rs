@@ -1,0 +1,339 @@
+//! What is fused, in which order kernels run and where their results lie; and that the checker of memory plans finds what
+//! is wrong with a plan.
+
+use super::*;
+use crate::plan_memory::{PlanError, check};
+use insta::assert_snapshot;
+use kiln_ir::kernel::{Copy, KernelKind, Place};
+use kiln_ir::random_graph::{RandomConfig, choices, random_graph};
+use kiln_ir::{Names, parse};
+use proptest::prelude::*;
+use std::fmt::Write;
+
+fn lowered(text: &str) -> (Graph, Lowered) {
+    let mut graph = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    separate_outputs(&mut graph);
+    let lowered = lower(&graph);
+    (graph, lowered)
+}
+
+/// The kernels in order with what they compute, read and write, and the places of what they write.
+fn program(text: &str) -> String {
+    let (graph, Lowered { schedule, plan, .. }) = lowered(text);
+    let names = Names::new(&graph);
+    let list = |nodes: &[NodeId]| {
+        let names: Vec<String> = nodes.iter().map(|&node| format!("%{}", names.get(node))).collect();
+        names.join(", ")
+    };
+    let mut text = String::new();
+    for (k, kernel) in schedule.kernels.iter().enumerate() {
+        let writes: Vec<String> = (kernel.writes.iter())
+            .map(|&node| match plan.placement(node).place {
+                Place::Arena(offset) => format!("%{} at {offset}", names.get(node)),
+                Place::Input(i) => {
+                    format!("%{} in place of {}", names.get(node), list(&graph.inputs()[i..=i]))
+                }
+                Place::Constant => unreachable!("a kernel writes no constant"),
+            })
+            .collect();
+        let kind = match kernel.kind {
+            KernelKind::Loop => "loop",
+            KernelKind::Contraction(_) => "contraction",
+            KernelKind::ScatterAdd(_) => "scatter-add",
+            KernelKind::WindowPut(_) => "window-put",
+            KernelKind::Cumulative(_) => "cumulative",
+        };
+        let (members, reads) = (list(&kernel.members), list(&kernel.reads));
+        let reduced = if kernel.reduced.is_empty() {
+            String::new()
+        } else {
+            format!(" over axes {:?}", &kernel.reduced[..])
+        };
+        writeln!(text, "k{k} {kind} {}{reduced}: {members}", kernel.domain).expect("a string takes all");
+        writeln!(text, "    {reads} -> {}", writes.join(", ")).expect("as above");
+    }
+    for Copy { from, to } in &plan.copies {
+        writeln!(text, "copy %{} to {}", names.get(*from), list(&graph.inputs()[*to..=*to]))
+            .expect("as above");
+    }
+    writeln!(text, "arena {} of {} bytes", plan.arena_bytes, plan.bytes_without_reuse).expect("as above");
+    text
+}
+
+#[test]
+fn a_row_that_is_reduced_and_used_again_is_one_kernel() {
+    assert_snapshot!(program(
+        "graph norm(%x: f32[64, 40], %scale: f32[40]) {
+            %sum: f32[64] = reduce_sum %x { axes = [1] }
+            %all: f32[64, 40] = broadcast %sum { axes = [0] }
+            %centered: f32[64, 40] = sub %x, %all
+            %square: f32[64, 40] = mul %centered, %centered
+            %variance: f32[64] = reduce_sum %square { axes = [1] }
+            %root: f32[64] = rsqrt %variance
+            %roots: f32[64, 40] = broadcast %root { axes = [0] }
+            %scales: f32[64, 40] = broadcast %scale { axes = [1] }
+            %normal: f32[64, 40] = mul %centered, %roots
+            %y: f32[64, 40] = mul %normal, %scales
+            return %y
+        }"
+    ), @"
+    k0 loop [64, 40] over axes [1]: %sum, %centered, %square, %variance, %root, %normal, %y
+        %x, %scale -> %y at 0
+    arena 10240 of 10240 bytes
+    ");
+}
+
+#[test]
+fn elementwise_work_after_a_large_product_is_its_epilogue() {
+    assert_snapshot!(program(
+        "graph dense(%x: f32[64, 32], %w: f32[48, 32], %b: f32[48]) {
+            %d: f32[64, 48] = dot %x, %w { contract = [1:1] }
+            %bb: f32[64, 48] = broadcast %b { axes = [1] }
+            %y: f32[64, 48] = add %d, %bb
+            %t: f32[64, 48] = tanh %y
+            return %t
+        }"
+    ), @"
+    k0 contraction [64, 48]: %d, %y, %t
+        %x, %w, %b -> %d at 0, %t at 12288
+    arena 24576 of 24576 bytes
+    ");
+}
+
+#[test]
+fn what_is_needed_at_another_index_is_not_fused() {
+    assert_snapshot!(program(
+        "graph transposed(%x: f32[7, 7]) {
+            %e: f32[7, 7] = exp %x
+            %t: f32[7, 7] = permute %e { permutation = [1, 0] }
+            %z: f32[7, 7] = mul %e, %t
+            return %z
+        }"
+    ), @"
+    k0 loop [7, 7]: %e
+        %x -> %e at 0
+    k1 loop [7, 7]: %z
+        %e -> %z at 256
+    arena 512 of 512 bytes
+    ");
+}
+
+#[test]
+fn what_another_kernel_stands_between_is_not_fused() {
+    assert_snapshot!(program(
+        "graph between(%x: f32[9, 5]) {
+            %e: f32[9, 5] = exp %x
+            %c: f32[9, 5] = cumulative_sum %e { axis = 0 }
+            %z: f32[9, 5] = mul %e, %c
+            return %z
+        }"
+    ), @"
+    k0 loop [9, 5]: %e
+        %x -> %e at 0
+    k1 cumulative [9, 5]: %c
+        %e -> %c at 192
+    k2 loop [9, 5]: %z
+        %e, %c -> %z at 0
+    arena 384 of 576 bytes
+    ");
+}
+
+#[test]
+fn independent_values_are_not_fused() {
+    assert_snapshot!(program(
+        "graph apart(%x: f32[6], %y: f32[6]) {
+            %a: f32[6] = exp %x
+            %b: f32[6] = exp %y
+            return %a, %b
+        }"
+    ), @"
+    k0 loop [6]: %a
+        %x -> %a at 0
+    k1 loop [6]: %b
+        %y -> %b at 64
+    arena 128 of 128 bytes
+    ");
+}
+
+#[test]
+fn reductions_over_other_axes_are_kernels_of_their_own() {
+    assert_snapshot!(program(
+        "graph both(%x: f32[80, 70]) {
+            %e: f32[80, 70] = exp %x
+            %rows: f32[80] = reduce_sum %e { axes = [1] }
+            %columns: f32[70] = reduce_sum %e { axes = [0] }
+            return %rows, %columns
+        }"
+    ), @"
+    k0 loop [80, 70] over axes [1]: %e, %rows
+        %x -> %e at 0, %rows at 22400
+    k1 loop [80, 70] over axes [0]: %columns
+        %e -> %columns at 22720
+    arena 23040 of 23040 bytes
+    ");
+}
+
+#[test]
+fn state_is_updated_in_place_when_all_have_read_it() {
+    assert_snapshot!(program(
+        "graph step(%w: f32[40, 30], %x: f32[40, 30]) {
+            %w.next: f32[40, 30] = sub %w, %x
+            %rows: f32[40] = reduce_sum %w { axes = [1] }
+            %sum: f32[30] = reduce_sum %w { axes = [0] }
+            return %w.next => %w, %rows, %sum
+        }"
+    ), @"
+    k0 loop [40, 30] over axes [1]: %rows
+        %w -> %rows at 0
+    k1 loop [40, 30] over axes [0]: %sum
+        %w -> %sum at 192
+    k2 loop [40, 30]: %w.next
+        %w, %x -> %w.next in place of %w
+    arena 320 of 320 bytes
+    ");
+}
+
+#[test]
+fn state_that_is_read_at_another_index_is_copied() {
+    assert_snapshot!(program(
+        "graph step(%w: f32[30, 30], %v: f32[30, 30]) {
+            %t: f32[30, 30] = permute %w { permutation = [1, 0] }
+            %w.next: f32[30, 30] = add %w, %t
+            return %w.next => %w, %w => %v
+        }"
+    ), @"
+    k0 loop [30, 30]: %w.next
+        %w -> %w.next at 0
+    k1 loop [30, 30]: %reshape
+        %w -> %reshape in place of %v
+    copy %w.next to %w
+    arena 3648 of 3648 bytes
+    ");
+}
+
+#[test]
+fn memory_is_used_again() {
+    assert_snapshot!(program(CHAIN), @"
+    k0 cumulative [16, 16]: %a
+        %x -> %a at 0
+    k1 cumulative [16, 16]: %b
+        %a -> %b at 1024
+    k2 cumulative [16, 16]: %c
+        %b -> %c at 2048
+    k3 cumulative [16, 16]: %d
+        %c -> %d at 1024
+    k4 loop [16, 16]: %z
+        %a, %d -> %z at 0
+    arena 3072 of 5120 bytes
+    ");
+}
+
+/// Four kernels of the same size, each of which needs the one before, and the first one again at the end.
+const CHAIN: &str = "graph chain(%x: f32[16, 16]) {
+    %a: f32[16, 16] = cumulative_sum %x { axis = 0 }
+    %b: f32[16, 16] = cumulative_sum %a { axis = 1 }
+    %c: f32[16, 16] = cumulative_sum %b { axis = 0 }
+    %d: f32[16, 16] = cumulative_sum %c { axis = 1 }
+    %z: f32[16, 16] = add %a, %d
+    return %z
+}";
+
+/// The value of that name that a kernel writes.
+fn named(graph: &Graph, name: &str) -> NodeId {
+    let names = Names::new(graph);
+    graph.ids().find(|&node| names.get(node) == name).expect("a node of that name")
+}
+
+/// What the checker says of a plan that was changed.
+fn after(text: &str, change: impl Fn(&Graph, &mut MemoryPlan)) -> Result<(), PlanError> {
+    let (graph, Lowered { schedule, bodies, mut plan }) = lowered(text);
+    assert_eq!(check(&graph, &schedule.kernels, &bodies, &plan), Ok(()));
+    change(&graph, &mut plan);
+    check(&graph, &schedule.kernels, &bodies, &plan)
+}
+
+fn place(plan: &mut MemoryPlan, node: NodeId) -> &mut Place {
+    &mut plan.placements.iter_mut().find(|placement| placement.node == node).expect("a placement").place
+}
+
+#[test]
+fn values_that_live_at_once_may_not_overlap() {
+    let (graph, _) = lowered(CHAIN);
+    let [a, b, c, z] = ["a", "b", "c", "z"].map(|name| named(&graph, name));
+    let same_place = |of: NodeId, as_of: NodeId, by: usize| {
+        move |_: &Graph, plan: &mut MemoryPlan| {
+            let Place::Arena(offset) = plan.placement(as_of).place else { panic!("in the arena") };
+            plan.arena_bytes += by;
+            *place(plan, of) = Place::Arena(offset + by);
+        }
+    };
+    assert_eq!(after(CHAIN, same_place(c, a, 0)), Err(PlanError::Overlap(a, c)));
+    assert_eq!(after(CHAIN, same_place(c, a, 64)), Err(PlanError::Overlap(a, c)));
+    // A running sum reads elements that it has written over.
+    assert_eq!(after(CHAIN, same_place(b, a, 0)), Err(PlanError::Overlap(a, b)));
+    // An elementwise kernel may take over memory that it reads for the last time, but no part of it.
+    assert_eq!(after(CHAIN, same_place(z, a, 0)), Ok(()));
+    assert_eq!(after(CHAIN, same_place(z, a, 64)), Err(PlanError::Overlap(a, z)));
+}
+
+#[test]
+fn values_may_not_leave_the_arena() {
+    let (graph, _) = lowered(CHAIN);
+    let z = named(&graph, "z");
+    let moved = after(CHAIN, |_, plan| *place(plan, z) = Place::Arena(plan.arena_bytes - 64));
+    assert_eq!(moved, Err(PlanError::OutsideArena(z)));
+    assert_eq!(
+        after(CHAIN, |_, plan| plan.arena_bytes = 64),
+        Err(PlanError::OutsideArena(named(&graph, "a")))
+    );
+    assert_eq!(after(CHAIN, |_, plan| *place(plan, z) = Place::Constant), Err(PlanError::OutsideArena(z)));
+}
+
+#[test]
+fn values_must_live_until_they_are_read() {
+    let (graph, _) = lowered(CHAIN);
+    let a = named(&graph, "a");
+    let last = |last: usize| {
+        move |_: &Graph, plan: &mut MemoryPlan| {
+            plan.placements.iter_mut().find(|p| p.node == a).expect("a placement").last = last;
+        }
+    };
+    assert_eq!(after(CHAIN, last(3)), Err(PlanError::ReadWhenDead(a, 0)));
+    let first = after(CHAIN, |_, plan| {
+        plan.placements.iter_mut().find(|p| p.node == a).expect("a placement").first = Some(1);
+    });
+    assert_eq!(first, Err(PlanError::ReadWhenDead(a, 0)));
+}
+
+#[test]
+fn state_may_not_be_lost() {
+    let text = "graph step(%w: f32[30, 30], %x: f32[30, 30]) {
+        %e: f32[30, 30] = exp %x
+        %y: f32[30, 30] = cumulative_sum %w { axis = 0 }
+        %t: f32[30, 30] = permute %w { permutation = [1, 0] }
+        %z: f32[30, 30] = exp %t
+        return %e => %w, %y, %z
+    }";
+    let (graph, Lowered { schedule, .. }) = lowered(text);
+    let [w, e, y, z] = ["w", "e", "y", "z"].map(|name| named(&graph, name));
+    let writer = |node| schedule.kernels.iter().position(|kernel| kernel.writes.contains(&node));
+    let in_place = |of| after(text, move |_, plan| *place(plan, of) = Place::Input(0));
+    // The new value is written last of all; a kernel before it would be too early...
+    assert_eq!(in_place(e), Ok(()));
+    assert_eq!(in_place(y), Err(PlanError::StateLost(w, writer(z).unwrap())));
+    // ...and so would one that reads the state at another index than it writes.
+    assert_eq!(in_place(z), Err(PlanError::StateLost(w, writer(z).unwrap())));
+}
+
+proptest! {
+    /// Lowering checks its own plans only in debug builds; here they always are.
+    #[test]
+    fn plans_of_random_graphs_hold(words in proptest::collection::vec(any::<u32>(), 0..300)) {
+        let mut graph = random_graph(&RandomConfig::default(), &mut choices(&words));
+        separate_outputs(&mut graph);
+        let Lowered { schedule, bodies, plan } = lower(&graph);
+        let checked = check(&graph, &schedule.kernels, &bodies, &plan);
+        prop_assert!(checked.is_ok(), "{checked:?}\n{graph}");
+        prop_assert!(plan.arena_bytes <= plan.bytes_without_reuse.next_multiple_of(64) + 64 * plan.placements.len());
+    }
+}
