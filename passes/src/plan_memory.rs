@@ -140,10 +140,13 @@ pub enum PlanError {
     ReadWhenDead(NodeId, usize),
     /// State is overwritten while a later kernel still reads its old value.
     StateLost(NodeId, usize),
+    /// State, by position among the inputs, does not get its next value, or gets something else too.
+    WrongUpdate(usize),
 }
 
 /// Proves that no two values that are live at once share memory, that all lie in the arena, that every value lives
-/// as long as it is read, and that state is not overwritten too early. Derives lifetimes anew from the kernels.
+/// as long as it is read, and that state is not overwritten too early and gets its next value. Derives lifetimes anew from
+/// the kernels.
 pub fn check(
     graph: &Graph,
     kernels: &[Kernel],
@@ -186,7 +189,26 @@ pub fn check(
             }
         }
     }
-    Ok(())
+    check_updates(graph, kernels, plan)
+}
+
+/// Each piece of state that an output updates is written once, by a kernel or by a copy; the rest is not written.
+fn check_updates(graph: &Graph, kernels: &[Kernel], plan: &MemoryPlan) -> Result<(), PlanError> {
+    let written = kernels.iter().flat_map(|kernel| &kernel.writes);
+    let in_place = written.filter_map(|&value| match plan.placement(value).place {
+        Place::Input(input) => Some((value, input)),
+        Place::Arena(_) | Place::Constant => None,
+    });
+    let updates = in_place.chain(plan.copies.iter().map(|copy| (copy.from, copy.to)));
+    let mut updates: Vec<(NodeId, usize)> = updates.collect();
+    let wanted = graph.outputs().iter().filter_map(|output| Some((output.value, output.updates?)));
+    for (value, input) in wanted.filter(|&(value, input)| graph.inputs()[input] != value) {
+        match updates.iter().position(|&update| update == (value, input)) {
+            Some(i) => updates.swap_remove(i),
+            None => return Err(PlanError::WrongUpdate(input)),
+        };
+    }
+    updates.first().map_or(Ok(()), |&(_, input)| Err(PlanError::WrongUpdate(input)))
 }
 
 fn check_state(

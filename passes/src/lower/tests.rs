@@ -325,6 +325,24 @@ fn state_may_not_be_lost() {
     assert_eq!(in_place(z), Err(PlanError::StateLost(w, writer(z).unwrap())));
 }
 
+#[test]
+fn state_must_get_its_next_value_and_no_other() {
+    let text = "graph step(%w: f32[30, 30], %v: f32[30, 30], %x: f32[30, 30]) {
+        %t: f32[30, 30] = permute %w { permutation = [1, 0] }
+        %w.next: f32[30, 30] = add %w, %t
+        %v.next: f32[30, 30] = exp %x
+        return %w.next => %w, %v.next => %v
+    }";
+    let (graph, _) = lowered(text);
+    let w = named(&graph, "w.next");
+    assert_eq!(after(text, |_, plan| plan.copies.clear()), Err(PlanError::WrongUpdate(0)));
+    assert_eq!(after(text, |_, plan| plan.copies[0].to = 1), Err(PlanError::WrongUpdate(0)));
+    let twice = after(text, |_, plan| plan.copies.push(Copy { from: w, to: 1 }));
+    assert_eq!(twice, Err(PlanError::WrongUpdate(1)));
+    let swapped = after(text, |graph, plan| *place(plan, named(graph, "v.next")) = Place::Input(2));
+    assert_eq!(swapped, Err(PlanError::WrongUpdate(1)));
+}
+
 proptest! {
     /// Lowering checks its own plans only in debug builds; here they always are.
     #[test]
