@@ -275,6 +275,11 @@ impl Executable {
         self.program.code.n_bytes()
     }
 
+    /// How many of the first inputs are state.
+    pub fn n_state(&self) -> usize {
+        self.n_state
+    }
+
     /// How many threads take part in a run.
     pub fn n_threads(&self) -> usize {
         self.program.n_threads

@@ -47,6 +47,7 @@ pub mod data;
 pub mod eager;
 mod error;
 pub mod executable;
+pub mod explain;
 #[doc(hidden)]
 pub mod kernels;
 pub mod loss;
@@ -60,6 +61,7 @@ pub mod state;
 mod tensor;
 mod trace;
 pub mod trainer;
+pub mod verify;
 
 /// Compiles and runs the program in the README.
 #[cfg(doctest)]

@@ -58,6 +58,8 @@ pub struct Trainer<'m> {
     inputs: Types,
     targets: Types,
     threads: usize,
+    /// What it was compiled for first: to train or to predict.
+    task: Task,
 }
 
 /// What a trainer is made of; begins with [`Trainer::new`], ends with [`compile`](TrainerBuilder::compile).
@@ -154,7 +156,7 @@ impl<'m> Trainer<'m> {
     }
 
     /// Checks a batch against the types the trainer was compiled for.
-    fn check(
+    pub(crate) fn check(
         &self,
         inputs: &[&TensorData],
         targets: &[&TensorData],
@@ -307,6 +309,21 @@ impl<'m> Trainer<'m> {
         self.backend.executable(task)
     }
 
+    /// What the trainer was compiled for: to train, or only to predict.
+    pub(crate) fn task(&self) -> Task {
+        self.task
+    }
+
+    /// How its programs are compiled.
+    pub(crate) fn compile_options(&self) -> Result<CompileOptions, Error> {
+        Ok(CompileOptions::new(self.plan.state.len(), self.threads)?)
+    }
+
+    /// The present state, in the order of the programs' inputs.
+    pub(crate) fn state_values(&self) -> Vec<TensorData> {
+        (0..self.plan.state.len()).map(|index| self.backend.state(index)).collect()
+    }
+
     /// Number of threads that carry out a step.
     pub fn threads(&self) -> usize {
         self.threads
@@ -425,7 +442,7 @@ impl<'m> TrainerBuilder<'m> {
             Mode::Reference => Box::new(Interpreter::new(&plan)),
         };
         backend.prepare(&plan, task, [&inputs.0, &targets.0])?;
-        Ok(Trainer { plan, backend, inputs, targets, threads: self.threads })
+        Ok(Trainer { plan, backend, inputs, targets, threads: self.threads, task })
     }
 }
 

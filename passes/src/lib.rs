@@ -8,6 +8,7 @@
 pub mod analysis;
 pub mod arrange_dots;
 pub mod contraction;
+pub mod cost;
 pub mod eliminate_common;
 pub mod eliminate_dead;
 pub mod fold_constants;
@@ -18,6 +19,7 @@ pub mod lower;
 pub mod pass;
 pub mod pipeline;
 pub mod plan_memory;
+pub mod print_lowered;
 pub mod schedule;
 pub mod simplify;
 pub mod split_reduce;

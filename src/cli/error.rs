@@ -4,6 +4,7 @@ use super::plot::PlotError;
 use crate::data::DatasetError;
 use crate::data::idx::IdxError;
 use std::io;
+use std::path::PathBuf;
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,20 @@ pub(crate) enum CliError {
     /// The results cannot be written to standard output.
     #[error("error: standard output: {0}")]
     Output(#[from] io::Error),
+    /// A file is not what it should be, or cannot be written.
+    #[error("error: {}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A compiled program does not compute what it should.
+    #[error("error: the compiled `{0}` is wrong (this is a bug in the compiler, please report it)")]
+    Verification(&'static str),
+    /// Some measurements failed.
+    #[error("error: could not be measured: {0}")]
+    Bench(String),
     /// The arguments make no sense together; the text says why.
     #[error("error: {0}")]
     Arguments(String),

@@ -3,11 +3,14 @@
 //! Results go to standard output, errors and the progress bar to standard error. The exit code is 0 when all is well,
 //! 1 when something could not be done or a check failed, 2 when the arguments make no sense.
 
+mod bench;
+mod dump;
 mod error;
 pub mod plot;
 mod progress;
 mod recipe;
 mod train;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -27,6 +30,12 @@ struct Arguments {
 enum Command {
     /// Trains a model and measures its accuracy.
     Train(train::TrainArguments),
+    /// Shows the text of a stage between a model and its code.
+    Dump(dump::DumpArguments),
+    /// Runs a compiled model beside the reference interpreter and says what differs.
+    Verify(verify::VerifyArguments),
+    /// Measures workloads.
+    Bench(bench::BenchArguments),
 }
 
 /// Runs the program: the arguments are those of the process.
@@ -36,6 +45,9 @@ pub fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     let result = match command {
         Command::Train(arguments) => train::run(&arguments, &mut out),
+        Command::Dump(arguments) => dump::run(&arguments, &mut out),
+        Command::Verify(arguments) => verify::run(&arguments, &mut out),
+        Command::Bench(arguments) => bench::run(&arguments, &mut out),
     };
     match result.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,11 +4,12 @@ use super::error::CliError;
 use crate::data::{Dataset, Split, digits, idx};
 use crate::loss::{cross_entropy, mse};
 use crate::models::{Cnn, Mlp, Xor};
+use crate::nn::Init;
 use crate::nn::Model;
 use crate::optim::{Adam, Sgd};
 use crate::trainer::{Trainer, TrainerBuilder};
 use clap::ValueEnum;
-use kiln_ir::{DType, Shape, TensorData, TensorType};
+use kiln_ir::{DType, Literal, Shape, TensorData, TensorType, random_data};
 use std::path::Path;
 
 /// A model by its name.
@@ -53,7 +54,7 @@ impl ModelName {
                 is_classifier: true,
                 batch: 64,
                 epochs: 30,
-                learning_rate: 3e-3,
+                learning_rate: 1e-2,
                 decays: true,
             },
             ModelName::MnistMlp => Recipe {
@@ -62,7 +63,7 @@ impl ModelName {
                 sample: Shape::new(&[784]),
                 is_classifier: true,
                 batch: 128,
-                epochs: 6,
+                epochs: 10,
                 learning_rate: 1e-3,
                 decays: true,
             },
@@ -133,6 +134,20 @@ impl Recipe {
         [TensorType::new(DType::F32, input), target]
     }
 
+    /// Random inputs and targets, the same for the same seed.
+    pub fn random_batch(&self, batch: usize, seed: u64) -> (TensorData, TensorData) {
+        let [input, target] = self.types(batch);
+        let x = Init::Normal { mean: 0.0, std: 1.0 }.sample(&input, seed, 0);
+        // Whole numbers: classes, or 0 and 1 as truth values.
+        let bound = if self.is_classifier { 10.0 } else { 2.0 };
+        let y = random_data(&target.with_dtype(DType::I64), seed, 0.0..bound);
+        let y = match self.is_classifier {
+            true => y,
+            false => TensorData::from_fn(&target, |i| Literal::from_f64(target.dtype, y.get(i).as_f64())),
+        };
+        (x, y)
+    }
+
     /// How many predictions are right: the greatest score is that of the label, or the number is nearer to the target
     /// than to the other of 0 and 1.
     pub fn accuracy(&self, prediction: &TensorData, target: &TensorData) -> f64 {
@@ -142,5 +157,13 @@ impl Recipe {
         let n = target.n_elements();
         let is_right = |i: &usize| (prediction.get(*i).as_f64() - target.get(*i).as_f64()).abs() < 0.5;
         (0..n).filter(is_right).count() as f64 / n as f64
+    }
+}
+
+/// The number of threads that an argument asks for: all of the machine's when it is not given.
+pub(crate) fn n_threads(argument: Option<u16>) -> usize {
+    match argument {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     }
 }

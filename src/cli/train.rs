@@ -3,11 +3,13 @@
 use super::error::CliError;
 use super::plot;
 use super::progress::{Progress, Standing};
-use super::recipe::{ModelName, Recipe};
+use super::recipe::{ModelName, Recipe, n_threads};
 use crate::data::{Dataset, Loader, Remainder};
-use crate::trainer::Trainer;
+use crate::explain::{Explanation, Milliseconds};
+use crate::trainer::{Task, Trainer};
 use clap::Args;
 use kiln_ir::TensorData;
+use kiln_passes::cost::Bytes;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -141,12 +143,9 @@ impl Training<'_> {
     }
 
     fn compile(&self, eager: bool) -> Result<Trainer<'_>, CliError> {
-        let mut builder = self.recipe.trainer(self.learning_rate).seed(self.arguments.seed).eager(eager);
-        if let Some(threads) = self.arguments.threads {
-            builder = builder.threads(usize::from(threads));
-        }
+        let builder = self.recipe.trainer(self.learning_rate).seed(self.arguments.seed).eager(eager);
         let [inputs, targets] = self.recipe.types(self.batch);
-        Ok(builder.compile(inputs, targets)?)
+        Ok(builder.threads(n_threads(self.arguments.threads)).compile(inputs, targets)?)
     }
 
     fn describe(&self, trainer: &Trainer<'_>, time: Duration, out: &mut impl Write) -> Result<(), CliError> {
@@ -158,7 +157,33 @@ impl Training<'_> {
             self.train.n_samples(),
             self.test.n_samples(),
         )?;
-        writeln!(out, "made in {:.1} ms", 1e3 * time.as_secs_f64())?;
+        let Some(executable) = trainer.executable(Task::Train) else {
+            return Ok(writeln!(out, "traced for checks in {}; steps compute op by op", Milliseconds(time))?);
+        };
+        let Explanation { n_nodes_traced, n_nodes, kernels, times, .. } = executable.explain();
+        let stages: Vec<String> =
+            times.iter().map(|stage| format!("{} {}", stage.stage, Milliseconds(stage.time))).collect();
+        let compilation: Duration = times.iter().map(|stage| stage.time).sum();
+        let plan = &executable.lowered().plan;
+        writeln!(
+            out,
+            "traced    {n_nodes_traced} nodes, gradient and update included, in {}",
+            Milliseconds(time.saturating_sub(compilation))
+        )?;
+        writeln!(out, "fused     {n_nodes} nodes after the passes into {} kernels", kernels.len())?;
+        writeln!(
+            out,
+            "planned   {} of memory between kernels ({} without reuse)",
+            Bytes(plan.arena_bytes as u64),
+            Bytes(plan.bytes_without_reuse as u64)
+        )?;
+        writeln!(
+            out,
+            "compiled  {} of code in {} ({})",
+            Bytes(executable.code_bytes() as u64),
+            Milliseconds(compilation),
+            stages.join("; ")
+        )?;
         Ok(())
     }
 

@@ -4,11 +4,13 @@
 //! and gives them a [`Barrier`] to meet at; an [`AlignedBuffer`] holds bytes at the alignment that
 //! kernels expect. Neither allocates once it is made.
 
+mod affinity;
 mod barrier;
 mod buffer;
 mod event;
 mod team;
 
+pub use affinity::use_cores;
 pub use barrier::{Barrier, kiln_barrier};
 pub use buffer::{ALIGNMENT, AlignedBuffer, OutOfBounds};
 pub use team::{Team, Worker};

@@ -1,0 +1,373 @@
+//! A compiled program beside the reference interpreter, kernel by kernel, on the same inputs.
+//!
+//! The program is compiled so that every value a kernel writes can be read afterwards. Each of these values is then
+//! computed again by the interpreter from what the compiled program itself read for it: so rounding does not add up
+//! from kernel to kernel, and a value that is off accuses the kernel that wrote it. What the whole program returns is
+//! also compared with the interpretation of the graph as it was traced; if only that differs, the passes are bisected.
+//!
+//! ```
+//! use kiln::prelude::*;
+//!
+//! let model = Linear::new(3, 2);
+//! let trainer = Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.1)).compile(f32(&[4, 3]), f32(&[4, 2]))?;
+//! let (x, y) = (TensorData::zeros(&f32(&[4, 3])), TensorData::zeros(&f32(&[4, 2])));
+//! let verification = trainer.verify(&x, &y)?;
+//! assert!(verification.is_good(), "{verification}");
+//! # Ok::<(), kiln::Error>(())
+//! ```
+
+use crate::compile::{CompileOptions, compile};
+use crate::error::Error;
+use crate::state::State;
+use crate::trainer::{Batch, Trainer};
+use kiln_ir::{
+    DType, Difference, Graph, Names, NodeId, Op, TensorData, TensorType, Tolerance, compare, evaluate,
+    interpret,
+};
+use kiln_passes::pipeline::{Guilty, Pipeline, bisect};
+use kiln_passes::{lower, print_lowered};
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::Location;
+
+/// How far an `f32` that a kernel computes may be from the interpreter's, as a share of the greatest magnitude in its
+/// tensor: about 800 roundings. Sums of thousands of terms that cancel need some hundred; a wrong element is off by a
+/// share near 1.
+pub const TOLERANCE_F32: f64 = 1e-4;
+
+/// As [`TOLERANCE_F32`], for `f64`.
+pub const TOLERANCE_F64: f64 = 2e-13;
+
+/// How far a result of the whole program may be from that of the traced graph: the norm of the difference as a share of
+/// the norm of the result. Not element by element, because a program may magnify rounding without limit: the first step
+/// of Adam goes by the sign of each gradient.
+pub const RESULT_TOLERANCE: f64 = 1e-3;
+
+/// What a verification found.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// The name of the program.
+    pub name: String,
+    /// Each kernel in the order in which they ran, with the values that it wrote.
+    pub kernels: Vec<KernelCheck>,
+    /// The results of the whole program.
+    pub results: Vec<ResultCheck>,
+    /// The rewrite that makes the results differ, when no kernel is to blame.
+    pub guilty: Option<Guilty>,
+}
+
+/// One kernel.
+#[derive(Clone, Debug)]
+pub struct KernelCheck {
+    /// What its loops do.
+    pub kind: &'static str,
+    /// The ops that it computes together.
+    pub fuses: Vec<String>,
+    /// The values that it wrote, operands first.
+    pub values: Vec<ValueCheck>,
+}
+
+/// A value that a kernel wrote, compared with the interpreter's.
+#[derive(Clone, Debug)]
+pub struct ValueCheck {
+    /// Its name in dumps.
+    pub name: String,
+    /// The user's line that it comes from.
+    pub source: Option<String>,
+    /// Whether it is the same to the bit.
+    pub same_bits: bool,
+    /// Greatest distance of an element, as a share of the greatest magnitude.
+    pub distance: f64,
+    /// What differs, if it is more than is tolerated.
+    pub difference: Option<Difference>,
+}
+
+/// A result of the program, compared with that of the traced graph.
+#[derive(Clone, Debug)]
+pub struct ResultCheck {
+    /// Its name, that of the state that it updates if it does.
+    pub name: String,
+    /// Norm of the difference as a share of the norm of the result.
+    pub distance: f64,
+}
+
+impl Verification {
+    /// Whether nothing differs by more than is tolerated.
+    pub fn is_good(&self) -> bool {
+        self.first_difference().is_none() && self.results.iter().all(ResultCheck::is_good)
+    }
+
+    /// The first value that differs by more than is tolerated, and the number of its kernel.
+    pub fn first_difference(&self) -> Option<(usize, &ValueCheck)> {
+        let values =
+            self.kernels.iter().enumerate().flat_map(|(k, kernel)| kernel.values.iter().map(move |v| (k, v)));
+        values.into_iter().find(|(_, value)| value.difference.is_some())
+    }
+}
+
+impl ResultCheck {
+    /// Whether it is near enough.
+    pub fn is_good(&self) -> bool {
+        self.distance <= RESULT_TOLERANCE
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            writeln!(f, "k{k} {}: {}", kernel.kind, kernel.fuses.join(", "))?;
+            for value in &kernel.values {
+                writeln!(f, "    {value}")?;
+            }
+        }
+        for result in &self.results {
+            let mark = if result.is_good() { "" } else { "  DIFFERS" };
+            writeln!(
+                f,
+                "result %{}: {} from the traced graph's{mark}",
+                result.name,
+                Distance(result.distance)
+            )?;
+        }
+        self.write_verdict(f)
+    }
+}
+
+impl Verification {
+    fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        if let Some((k, value)) = self.first_difference() {
+            writeln!(f, "`{name}` is wrong from kernel k{k} on: %{}", value.name)?;
+            if let Some(source) = &value.source {
+                writeln!(f, "  --> {source}")?;
+            }
+            if let Some(difference) = &value.difference {
+                writeln!(f, "   = {difference}")?;
+            }
+            return writeln!(
+                f,
+                "   = tolerated: {TOLERANCE_F32:e} of the greatest magnitude (f64: {TOLERANCE_F64:e})"
+            );
+        }
+        if let Some(result) = self.results.iter().find(|result| !result.is_good()) {
+            writeln!(f, "`{name}` is wrong, although each kernel is right: %{}", result.name)?;
+            writeln!(f, "   = {} off, tolerated: {RESULT_TOLERANCE:e}", Distance(result.distance))?;
+            return match &self.guilty {
+                Some(guilty) => writeln!(
+                    f,
+                    "   = since rewrite {} of pass `{}`, by the rule `{}`",
+                    guilty.rewrite, guilty.pass, guilty.rule
+                ),
+                None => writeln!(f, "   = no rewrite alone makes it so"),
+            };
+        }
+        let values = || self.kernels.iter().flat_map(|kernel| &kernel.values);
+        let (n, n_same) = (values().count(), values().filter(|value| value.same_bits).count());
+        let worst = values().max_by(|a, b| a.distance.total_cmp(&b.distance));
+        writeln!(
+            f,
+            "`{name}` is right: {n} values of {} kernels, {n_same} of them the same to the bit",
+            self.kernels.len()
+        )?;
+        match worst.filter(|value| !value.same_bits) {
+            Some(worst) => writeln!(
+                f,
+                "   = farthest off is %{}, by {} of its greatest magnitude; tolerated: {TOLERANCE_F32:e} (f64: {TOLERANCE_F64:e})",
+                worst.name,
+                Distance(worst.distance)
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for ValueCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.difference, self.same_bits) {
+            (Some(difference), _) => write!(f, "%{}  DIFFERS: {difference}", self.name),
+            (None, true) => write!(f, "%{}  the same to the bit", self.name),
+            (None, false) => write!(f, "%{}  within {}", self.name, Distance(self.distance)),
+        }
+    }
+}
+
+/// A share, with two digits.
+struct Distance(f64);
+
+impl fmt::Display for Distance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0.0 { f.write_str("0") } else { write!(f, "{:.1e}", self.0) }
+    }
+}
+
+impl Trainer<'_> {
+    /// Runs the compiled program of a step (of a prediction, when the model was compiled for inference) beside the
+    /// reference interpreter, on this batch and the present state, which stays as it is.
+    ///
+    /// The interpreter takes about a thousand times as long as the program. Errors: the batch has other types than the
+    /// trainer was compiled for.
+    #[track_caller]
+    pub fn verify(&self, inputs: &impl Batch, targets: &impl Batch) -> Result<Verification, Error> {
+        let (inputs, targets) = (inputs.tensors(), targets.tensors());
+        self.check(&inputs, &targets, Location::caller())?;
+        let mut values = self.state_values();
+        values.extend(inputs.iter().chain(&targets).map(|&tensor| tensor.clone()));
+        Ok(verify(&self.graph(self.task())?, &values, &self.compile_options()?))
+    }
+}
+
+/// Runs the compiled program of a traced graph beside the reference interpreter on these inputs.
+///
+/// # Panics
+/// When the inputs are not of the graph's types.
+pub fn verify(traced: &Graph, inputs: &[TensorData], options: &CompileOptions) -> Verification {
+    let mut graph = traced.clone();
+    if options.optimize {
+        Pipeline::standard().run(&mut graph, &options.passes);
+    }
+    lower::separate_outputs(&mut graph);
+    let run = Observed::new(&graph, inputs, options);
+    let names = Names::new(&graph);
+    let kernels = run.check(&graph, &names);
+    let expected = interpret(traced, inputs).unwrap_or_else(|error| panic!("{error}"));
+    let results = check_results(&graph, &names, &run.values, &expected);
+    let mut verification = Verification { name: traced.name.clone(), kernels, results, guilty: None };
+    if !verification.is_good() && verification.first_difference().is_none() {
+        verification.guilty = bisect(&Pipeline::standard(), traced, |graph| {
+            let results = interpret(graph, inputs).unwrap_or_else(|error| panic!("{error}"));
+            results
+                .iter()
+                .zip(&expected)
+                .any(|(got, expected)| norm_distance(got, expected) > RESULT_TOLERANCE)
+        });
+    }
+    verification
+}
+
+/// A run of a program of which every value that a kernel wrote is known.
+struct Observed {
+    /// Inputs, and what kernels wrote.
+    values: HashMap<NodeId, TensorData>,
+    kernels: Vec<kiln_ir::kernel::Kernel>,
+}
+
+impl Observed {
+    /// Compiles a graph, whose outputs are separate, with each value that a kernel writes as an output more, and runs it.
+    fn new(graph: &Graph, inputs: &[TensorData], options: &CompileOptions) -> Observed {
+        let mut observed = graph.clone();
+        let mut is_output: Vec<NodeId> = graph.outputs().iter().map(|output| output.value).collect();
+        for node in lower::lower(graph).schedule.kernels.iter().flat_map(|kernel| &kernel.writes) {
+            if !is_output.contains(node) {
+                observed.add_output(*node, None);
+                is_output.push(*node);
+            }
+        }
+        let options = CompileOptions { optimize: false, keep_text: false, ..options.clone() };
+        let mut executable = compile(observed, &options);
+        let types: Vec<TensorType> = inputs[..options.n_state].iter().map(TensorData::ty).collect();
+        let mut state = State::new(&types);
+        inputs[..options.n_state].iter().enumerate().for_each(|(i, value)| state.set(i, value));
+        executable.run(&mut state, &inputs[options.n_state..].iter().collect::<Vec<_>>());
+        let mut values: HashMap<NodeId, TensorData> = HashMap::new();
+        for (k, output) in executable.graph().outputs().iter().enumerate() {
+            let value = match output.updates {
+                Some(input) => state.get(input),
+                None => executable.output(k),
+            };
+            values.insert(output.value, value);
+        }
+        // After the outputs: state that stays as it is is both.
+        values.extend(graph.inputs().iter().copied().zip(inputs.iter().cloned()));
+        Observed { values, kernels: executable.lowered().schedule.kernels.clone() }
+    }
+
+    /// Compares each value with the interpreter's.
+    fn check(&self, graph: &Graph, names: &Names) -> Vec<KernelCheck> {
+        let check = |kernel: &kiln_ir::kernel::Kernel| {
+            let members = kernel.members.iter().filter(|node| kernel.writes.contains(node));
+            let views = kernel.writes.iter().filter(|node| !kernel.members.contains(node));
+            let values = members.chain(views).map(|&node| self.check_value(graph, names, node)).collect();
+            KernelCheck {
+                kind: print_lowered::kind(kernel),
+                fuses: print_lowered::fused(graph, kernel),
+                values,
+            }
+        };
+        self.kernels.iter().map(check).collect()
+    }
+
+    fn check_value(&self, graph: &Graph, names: &Names, node: NodeId) -> ValueCheck {
+        let expected = self.compute(graph, node, &mut HashMap::new());
+        let got = &self.values[&node];
+        let largest = largest_magnitude(&expected);
+        let tolerance = match expected.dtype() {
+            DType::F32 => Tolerance { absolute: TOLERANCE_F32 * largest, ..Tolerance::EXACT },
+            DType::F64 => Tolerance { absolute: TOLERANCE_F64 * largest, ..Tolerance::EXACT },
+            DType::I32 | DType::I64 | DType::U8 | DType::Bool => Tolerance::EXACT,
+        };
+        ValueCheck {
+            name: names.get(node).to_string(),
+            source: graph.node(node).source.as_ref().map(ToString::to_string),
+            same_bits: got.same_bits(&expected),
+            distance: largest_distance(got, &expected) / if largest > 0.0 { largest } else { 1.0 },
+            difference: compare(got, &expected, tolerance).err(),
+        }
+    }
+
+    /// The value of a node by the interpreter, from what the compiled program wrote before it.
+    fn compute(&self, graph: &Graph, node: NodeId, known: &mut HashMap<NodeId, TensorData>) -> TensorData {
+        if let Some(value) = known.get(&node) {
+            return value.clone();
+        }
+        let operands: Vec<TensorData> = graph
+            .operands(node)
+            .iter()
+            .map(|&operand| match (self.values.get(&operand), graph.op(operand)) {
+                (Some(value), _) => value.clone(),
+                (None, Op::Dense(data)) => TensorData::clone(data),
+                (None, _) => self.compute(graph, operand, known),
+            })
+            .collect();
+        let value = evaluate(graph.op(node), &operands.iter().collect::<Vec<_>>());
+        known.insert(node, value.clone());
+        value
+    }
+}
+
+fn check_results(
+    graph: &Graph,
+    names: &Names,
+    values: &HashMap<NodeId, TensorData>,
+    expected: &[TensorData],
+) -> Vec<ResultCheck> {
+    let outputs = graph.outputs().iter().zip(expected);
+    let check = |(output, expected): (&kiln_ir::Output, &TensorData)| ResultCheck {
+        name: names.get(output.updates.map_or(output.value, |input| graph.inputs()[input])).to_string(),
+        distance: norm_distance(&values[&output.value], expected),
+    };
+    outputs.map(check).collect()
+}
+
+fn largest_magnitude(data: &TensorData) -> f64 {
+    data.to_f64_vec().into_iter().filter(|x| x.is_finite()).fold(0.0, |largest, x| largest.max(x.abs()))
+}
+
+/// The greatest distance between two elements; not finite when that is true of one of them.
+fn largest_distance(got: &TensorData, expected: &TensorData) -> f64 {
+    let pairs = got.to_f64_vec().into_iter().zip(expected.to_f64_vec());
+    // Equal infinities are no distance apart, and neither are two NaN.
+    let distance = |(g, e): (f64, f64)| if g == e || g.is_nan() && e.is_nan() { 0.0 } else { (g - e).abs() };
+    pairs.map(distance).fold(0.0, |largest: f64, d| if d.is_nan() { f64::INFINITY } else { largest.max(d) })
+}
+
+/// Norm of the difference as a share of the norm of what is expected.
+fn norm_distance(got: &TensorData, expected: &TensorData) -> f64 {
+    if got.same_bits(expected) {
+        return 0.0;
+    }
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let (got, expected) = (got.to_f64_vec(), expected.to_f64_vec());
+    let difference = norm(&mut got.iter().zip(&expected).map(|(g, e)| g - e));
+    let share = difference / norm(&mut expected.iter().copied());
+    if share.is_nan() { difference } else { share }
+}
