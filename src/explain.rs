@@ -92,7 +92,7 @@ impl fmt::Display for Explanation {
             Bytes(self.arena_bytes_without_reuse as u64),
             Bytes(self.state_bytes as u64),
         )?;
-        writeln!(f, "  code     {} for {} threads", Bytes(self.code_bytes as u64), self.n_threads)?;
+        writeln!(f, "  code     {} for {}", Bytes(self.code_bytes as u64), threads(self.n_threads))?;
         let stages: Vec<String> =
             self.times.iter().map(|stage| format!("{} {}", stage.stage, Milliseconds(stage.time))).collect();
         writeln!(f, "  compiled in {} ({})", Milliseconds(self.compile_time()), stages.join("; "))?;
@@ -111,6 +111,11 @@ impl fmt::Display for KernelExplanation {
         write!(f, "; {}, {}", Flops(self.cost.flops), Bytes(self.cost.bytes))?;
         self.tiles.as_ref().map_or(Ok(()), |tiles| write!(f, "; {tiles}"))
     }
+}
+
+/// A number of threads in text.
+pub(crate) fn threads(n: usize) -> String {
+    if n == 1 { "1 thread".to_string() } else { format!("{n} threads") }
 }
 
 /// A duration in text: `12.3 ms`.

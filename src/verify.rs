@@ -371,3 +371,70 @@ fn norm_distance(got: &TensorData, expected: &TensorData) -> f64 {
     let share = difference / norm(&mut expected.iter().copied());
     if share.is_nan() { difference } else { share }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kiln_ir::{parse, random_data};
+
+    /// A step with a product by tiles, state and two kernels.
+    fn graph() -> Graph {
+        parse(
+            "graph step(%w: f32[32, 64], %x: f32[128, 64]) {
+                %y: f32[128, 32] = dot %x, %w { contract = [1:1] }
+                %t: f32[128, 32] = tanh %y
+                %s: f32[32] = reduce_sum %t { axes = [0] }
+                %g: f32[32, 64] = dot %t, %x { contract = [0:0] }
+                %next: f32[32, 64] = sub %w, %g
+                return %s, %next => %w
+            }",
+        )
+        .unwrap()
+    }
+
+    fn inputs(graph: &Graph) -> Vec<TensorData> {
+        let types = graph.inputs().iter().map(|&input| graph.node(input).ty());
+        types.enumerate().map(|(i, ty)| random_data(ty, i as u64, -1.0..1.0)).collect()
+    }
+
+    #[test]
+    fn a_right_program_is_said_to_be_right() {
+        let graph = graph();
+        let verification = verify(&graph, &inputs(&graph), &CompileOptions::new(1, 2).unwrap());
+        assert!(verification.is_good(), "{verification}");
+        let text = verification.to_string();
+        assert!(text.contains("`step` is right: ") && text.contains("result %w: "), "{text}");
+    }
+
+    #[test]
+    fn the_first_wrong_value_is_named() {
+        let mut graph = graph();
+        lower::separate_outputs(&mut graph);
+        let names = Names::new(&graph);
+        let node = |name: &str| graph.ids().find(|&id| names.get(id) == name).unwrap();
+        let mut run = Observed::new(&graph, &inputs(&graph), &CompileOptions::new(1, 1).unwrap());
+        let wrong = run.values.get_mut(&node("t")).expect("it is written for the second product");
+        wrong.set(77, kiln_ir::Literal::F32(0.25));
+        let kernels = run.check(&graph, &names);
+        let verification =
+            Verification { name: "step".to_string(), kernels, results: Vec::new(), guilty: None };
+        let different: Vec<&str> = (verification.kernels.iter().flat_map(|kernel| &kernel.values))
+            .filter(|value| value.difference.is_some())
+            .map(|value| value.name.as_str())
+            .collect();
+        // The program itself computed `s` and `g` from the value that stood there before; `next` only reads `g`.
+        assert_eq!(different, ["t", "s", "g"], "{verification}");
+        let text = verification.to_string();
+        assert!(text.contains("%t\n") && text.contains("worst at [2, 13]: 0.25"), "{text}");
+    }
+
+    #[test]
+    fn distances_of_what_is_not_finite() {
+        let data = |values: &[f32]| TensorData::new([values.len()], values.to_vec());
+        let nan = f32::NAN;
+        assert_eq!(largest_distance(&data(&[nan, f32::INFINITY]), &data(&[nan, f32::INFINITY])), 0.0);
+        assert_eq!(largest_distance(&data(&[nan, 1.0]), &data(&[0.0, 1.0])), f64::INFINITY);
+        assert_eq!(norm_distance(&data(&[0.0, 0.0]), &data(&[0.0, 0.0])), 0.0);
+        assert_eq!(norm_distance(&data(&[3.0, 4.5]), &data(&[3.0, 4.0])), 0.1);
+    }
+}

@@ -160,6 +160,11 @@ mod tests {
             write %g: f32[32, 64]
             write %w.next: f32[32, 64]
         ");
-        assert_snapshot!(schedule(&graph, &lowered), @"");
+        assert_snapshot!(schedule(&graph, &lowered), @"
+        schedule step: 3 kernels, arena 48 KiB (56.5 KiB without reuse)
+            k0 contraction  %w, %x -> %y [0..16384], %t [16384..32768], %e [32768..49152]   dot, tanh, exp   532.5 kFLOP
+            k1 loop  %e -> %s [0..512]   reduce_sum   4.1 kFLOP
+            k2 contraction  %w, %x, %t -> %g [512..8704], %w.next in %w   dot, sub   526.3 kFLOP
+        ");
     }
 }

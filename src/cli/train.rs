@@ -5,7 +5,7 @@ use super::plot;
 use super::progress::{Progress, Standing};
 use super::recipe::{ModelName, Recipe, n_threads};
 use crate::data::{Dataset, Loader, Remainder};
-use crate::explain::{Explanation, Milliseconds};
+use crate::explain::{Explanation, Milliseconds, threads};
 use crate::trainer::{Task, Trainer};
 use clap::Args;
 use kiln_ir::TensorData;
@@ -41,7 +41,7 @@ pub(crate) struct TrainArguments {
     /// Compute op by op, without compiling the whole.
     #[arg(long)]
     eager: bool,
-    /// Write the parameters to this file (safetensors) after each epoch.
+    /// Write the parameters to this file (safetensors), as the training goes on and at its end.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Draw the losses into this file.
@@ -125,11 +125,11 @@ impl Training<'_> {
         let (loss, accuracy) = self.evaluate(&mut trainer)?;
         writeln!(
             out,
-            "test accuracy {:.2}% (loss {loss:.4}) after {} steps in {:.2} s, {} threads",
+            "test accuracy {:.2}% (loss {loss:.4}) after {} steps in {:.2} s, {}",
             100.0 * accuracy,
             trained.steps,
             trained.elapsed.as_secs_f64(),
-            trainer.threads(),
+            threads(trainer.threads()),
         )?;
         if let Some(path) = &self.arguments.save {
             trainer.save(path)?;

@@ -1,5 +1,7 @@
 //! Tests across crates: what a user sees, against recorded numbers and the reference interpreter.
 
+#[cfg(feature = "cli")]
+mod cli;
 mod compiled;
 mod errors;
 mod grad_cases;

@@ -1,0 +1,152 @@
+//! The command line as its users meet it: exit codes, messages, files.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `kiln` in a directory, by default an empty one.
+fn kiln_in(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.args(arguments).current_dir(directory).output().expect("the program starts")
+}
+
+/// Runs `kiln`, which must exit with this code: what it wrote to standard output and to standard error.
+#[track_caller]
+fn kiln(code: i32, arguments: &[&str]) -> (String, String) {
+    let directory = tempfile::tempdir().unwrap();
+    texts(code, &kiln_in(directory.path(), arguments))
+}
+
+#[track_caller]
+fn texts(code: i32, output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("output is UTF-8");
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "standard output:\n{out}\nstandard error:\n{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    (out, err)
+}
+
+#[test]
+fn without_arguments_it_learns_the_embedded_digits() {
+    let (out, _) = kiln(0, &[]);
+    for word in ["digits-mlp", "traced", "fused", "planned", "compiled", "epoch 30/30", "times as fast"] {
+        assert!(out.contains(word), "{word} is missing in\n{out}");
+    }
+    let accuracy = out.split("test accuracy ").nth(1).and_then(|rest| rest.split('%').next());
+    let accuracy: f64 = accuracy.expect("an accuracy").parse().expect("a number");
+    assert!(accuracy >= 96.0, "{accuracy}%");
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for (arguments, word) in [
+        (&["train", "resnet"][..], "digits-mlp, mnist-mlp, mnist-cnn, xor"),
+        (&["train", "--threads", "0"], "--threads"),
+        (&["train", "--batch", "0"], "--batch"),
+        (&["train", "--lr", "-1"], "a number above 0"),
+        (&["train", "--epochs", "many"], "--epochs"),
+        (&["dump", "xor", "--stage", "soup"], "schedule"),
+        (&["dump", "xor", "--stage", "dot", "--after", "simplify"], "--after"),
+        (&["bench", "gpt5"], "matmul-1024"),
+        (&["frobnicate"], "frobnicate"),
+    ] {
+        let (out, err) = kiln(2, arguments);
+        assert!(out.is_empty() && err.contains(word), "{arguments:?}: {err}");
+    }
+    let (_, err) = kiln(1, &["train", "--batch", "100000"]);
+    assert_eq!(err, "error: a batch of 100000 samples, but there are 1442 to train on\n");
+    let (_, err) = kiln(1, &["dump", "xor", "--after", "beautify"]);
+    assert!(err.starts_with("error: there is no pass `beautify`; there are eliminate_dead, "), "{err}");
+}
+
+#[test]
+fn data_that_are_missing_or_damaged_are_named() {
+    let (_, err) = kiln(1, &["train", "mnist-mlp", "--data", "nowhere"]);
+    assert!(err.starts_with("error: nowhere: no such file in this directory: train-images-idx3"), "{err}");
+    let (_, err) = kiln(1, &["train", "mnist-cnn"]);
+    assert!(err.starts_with("error: ../shared/data/mnist: no such file"), "{err}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = "train-images-idx3-ubyte";
+    fs::write(directory.path().join(file), [0, 0, 8, 3, 0, 0]).unwrap();
+    fs::write(directory.path().join("train-labels-idx1-ubyte"), [0, 0, 8, 1]).unwrap();
+    let output = kiln_in(directory.path(), &["train", "mnist-mlp", "--data", "."]);
+    assert_eq!(texts(1, &output).1, format!("error: ./{file}: ends after 6 of 16 bytes\n"));
+}
+
+#[test]
+fn parameters_and_pictures_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = [
+        "train",
+        "xor",
+        "--epochs",
+        "40",
+        "--threads",
+        "1",
+        "--save",
+        "xor.safetensors",
+        "--plot",
+        "xor.svg",
+    ];
+    let (out, _) = texts(0, &kiln_in(directory.path(), &arguments));
+    assert!(out.contains("parameters saved to xor.safetensors") && out.contains("xor.svg"), "{out}");
+    let saved = kiln::checkpoint::load(directory.path().join("xor.safetensors")).unwrap();
+    assert_eq!(saved.tensors["fc1.weight"].shape()[..], [8, 2]);
+    assert!(fs::read_to_string(directory.path().join("xor.svg")).unwrap().starts_with("<svg"));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "something else was left behind");
+    let (_, err) = kiln(1, &["train", "xor", "--epochs", "1", "--save", "no/such/place.safetensors"]);
+    assert!(err.starts_with("error: no/such/place.safetensors"), "{err}");
+}
+
+#[test]
+fn eager_training_is_a_flag_away() {
+    let (out, _) = kiln(0, &["train", "digits-mlp", "--eager", "--epochs", "1", "--threads", "1"]);
+    assert!(out.contains("op by op") && out.contains("epoch 1/1"), "{out}");
+}
+
+#[test]
+fn every_stage_has_a_text() {
+    for (stage, begin) in [
+        ("traced", "graph train(%fc1.weight: f32[8, 2]"),
+        ("gradient", "graph train("),
+        ("optimized", "graph train("),
+        ("kernels", "kernels train: "),
+        ("schedule", "schedule train: "),
+        ("clif", "; k0\nfunction "),
+        ("asm", "; k0\n"),
+        ("dot", "digraph {"),
+        ("explain", "program `train`"),
+    ] {
+        let (out, _) = kiln(0, &["dump", "xor", "--stage", stage, "--threads", "1"]);
+        assert!(out.starts_with(begin), "{stage}:\n{out}");
+    }
+    let (out, _) = kiln(0, &["dump", "xor", "--after", "eliminate_common"]);
+    assert!(out.contains("of `eliminate_common`\ngraph train("), "{out}");
+}
+
+#[test]
+fn a_compiled_model_is_verified() {
+    let (out, _) = kiln(0, &["verify", "xor", "--threads", "2"]);
+    assert!(out.contains("`train` is right: ") && out.contains("the same to the bit"), "{out}");
+}
+
+#[test]
+fn measurements_are_collected_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["bench", "xor", "--threads", "1", "--json", "records.json"];
+    for _ in 0..2 {
+        let (out, _) = texts(0, &kiln_in(directory.path(), &arguments));
+        assert!(out.contains("xor"), "{out}");
+    }
+    let text = fs::read_to_string(directory.path().join("records.json")).unwrap();
+    let records: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(records.as_array().unwrap().len(), 1);
+    let record = &records[0];
+    assert_eq!((&record["workload"], &record["contender"]), (&"xor".into(), &"kiln".into()));
+    assert_eq!(record["medians_of_runs"].as_array().unwrap().len(), 2);
+    for field in
+        ["median_ms", "min_ms", "mean_ms", "first_call_s", "first_value", "last_value", "gflops", "gbps"]
+    {
+        assert!(record[field].as_f64().is_some_and(f64::is_finite), "{field}: {record}");
+    }
+}
