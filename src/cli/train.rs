@@ -30,7 +30,7 @@ pub(crate) struct TrainArguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
     /// Learning rate at the beginning.
-    #[arg(long, value_parser = learning_rate)]
+    #[arg(long, value_parser = learning_rate, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// Threads that carry out a step; all of the machine's unless it is given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
