@@ -1,8 +1,9 @@
 //! Memory for tensors: aligned, zeroed, and in debug builds fenced.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 use std::{fmt, slice, thread};
+
+use super::block::Block;
 
 /// Alignment in bytes of every buffer: a cache line, and the widest vector register (AVX-512).
 pub const ALIGNMENT: usize = 64;
@@ -20,7 +21,7 @@ const CANARY: u8 = 0xA5;
 pub struct AlignedBuffer {
     start: NonNull<u8>,
     n_bytes: usize,
-    layout: Layout,
+    block: Block,
 }
 
 /// Guard bytes of a buffer were overwritten.
@@ -34,18 +35,18 @@ pub struct OutOfBounds {
 
 impl AlignedBuffer {
     /// A buffer of `n_bytes` zeros; zero bytes are allowed.
+    ///
+    /// A large one costs nothing until it is touched: the pages come from the system, zeroed by it, when a kernel
+    /// first writes to them, on the thread that does.
     pub fn zeroed(n_bytes: usize) -> AlignedBuffer {
-        let layout = n_bytes
+        let block = n_bytes
             .checked_next_multiple_of(ALIGNMENT)
-            // At least one line, because a layout must not be empty.
-            .and_then(|rounded| rounded.max(ALIGNMENT).checked_add(2 * GUARD))
-            .and_then(|total| Layout::from_size_align(total, ALIGNMENT).ok())
+            .and_then(|rounded| rounded.checked_add(2 * GUARD))
+            .and_then(Block::zeroed)
             .unwrap_or_else(|| panic!("a buffer of {n_bytes} bytes is larger than the address space"));
-        // SAFETY: the layout is not empty.
-        let Some(block) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { handle_alloc_error(layout) };
         // SAFETY: the block is at least 2 * GUARD bytes long.
-        let start = unsafe { block.add(GUARD) };
-        let buffer = AlignedBuffer { start, n_bytes, layout };
+        let start = unsafe { block.start().add(GUARD) };
+        let buffer = AlignedBuffer { start, n_bytes, block };
         buffer.fill_guards();
         buffer
     }
@@ -109,16 +110,13 @@ impl AlignedBuffer {
     }
 
     fn n_guard_bytes_after(&self) -> usize {
-        if GUARD == 0 { 0 } else { self.layout.size() - GUARD - self.n_bytes }
+        if GUARD == 0 { 0 } else { self.block.n_bytes() - GUARD - self.n_bytes }
     }
 }
 
 impl Drop for AlignedBuffer {
     fn drop(&mut self) {
-        let checked = self.check();
-        // SAFETY: the block was allocated in `zeroed` with this layout, GUARD bytes before the start.
-        unsafe { dealloc(self.start.as_ptr().sub(GUARD), self.layout) };
-        if let (Err(error), false) = (checked, thread::panicking()) {
+        if let (Err(error), false) = (self.check(), thread::panicking()) {
             panic!("internal error: {error} (this is a bug in the compiler, please report it)");
         }
     }

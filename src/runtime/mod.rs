@@ -6,6 +6,7 @@
 
 mod affinity;
 mod barrier;
+mod block;
 mod buffer;
 mod event;
 mod team;

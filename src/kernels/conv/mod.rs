@@ -16,8 +16,10 @@ use super::gemm::tile::Target;
 use super::gemm::{Element, FloatType, Routines};
 use super::isa::Isa;
 use super::part::{Epilogue, Part};
+use direct::Layout;
 use window::Window;
 
+pub(super) mod direct;
 #[cfg(test)]
 mod tests;
 pub(super) mod window;
@@ -151,9 +153,17 @@ impl ConvSpec {
 
 /// How many bytes of scratch [`conv`] needs in every thread, whatever the number of parts.
 pub fn scratch_bytes(isa: Isa, spec: &ConvSpec) -> usize {
+    fn of<T: Element>(isa: Isa, spec: &ConvSpec) -> usize {
+        let routines = T::routines(isa);
+        match Layout::new(routines, spec) {
+            Some(layout) => layout.scratch_bytes(),
+            None => nest::scratch_bytes(routines, &spec.extents()),
+        }
+    }
+    let spec = spec.merged();
     match spec.dtype {
-        FloatType::F32 => nest::scratch_bytes(f32::routines(isa), &spec.extents()),
-        FloatType::F64 => nest::scratch_bytes(f64::routines(isa), &spec.extents()),
+        FloatType::F32 => of::<f32>(isa, &spec),
+        FloatType::F64 => of::<f64>(isa, &spec),
     }
 }
 
@@ -192,7 +202,12 @@ pub unsafe fn conv(
         let routines = T::routines(isa);
         let product = Convolution { routines, spec, depth_runs: DepthRuns::new(spec), x, w, y };
         // SAFETY: the caller's promises.
-        unsafe { nest::run(routines, &product, scratch, part, epilogue) }
+        unsafe {
+            match Layout::new(routines, spec) {
+                Some(layout) => direct::run(&product, &layout, scratch, part, epilogue),
+                None => nest::run(routines, &product, scratch, part, epilogue),
+            }
+        }
     }
     let spec = spec.merged();
     // SAFETY: the caller's promises.

@@ -250,6 +250,36 @@ fn several_blocks_of_depth() {
     check(Layer { images: 1, in_channels: 90, out_channels: 15, input: [1, 5, 6], ..PLAIN });
 }
 
+#[test]
+fn several_bands_of_rows() {
+    let layer = Layer { images: 1, in_channels: 64, out_channels: 3, input: [1, 33, 40], ..PLAIN };
+    let spec = Layer { low: [0, 1, 1], high: [0, 1, 1], ..layer }.spec(FloatType::F32);
+    for isa in Isa::available() {
+        let layout = Layout::new(f32::routines(isa), &spec).expect("few output channels");
+        assert!(layout.n_bands(&spec) > 1, "the band is smaller than the image");
+        check_spec::<f32>(isa, &spec);
+    }
+    check(Layer {
+        input: [3, 20, 30],
+        kernel: [2, 3, 3],
+        kernel_dilation: [1, 2, 1],
+        low: [1, 1, 1],
+        ..layer
+    });
+}
+
+/// What decides whether columns are packed is the work, not whether the result is right: both ways are tested.
+#[test]
+fn many_channels_and_narrow_images_are_packed() {
+    let direct =
+        |layer: Layer| Layout::new(f32::routines(Isa::Portable), &layer.spec(FloatType::F32)).is_some();
+    let wide = Layer { in_channels: 32, out_channels: 64, input: [1, 26, 26], ..PLAIN };
+    assert!(direct(wide));
+    assert!(!direct(Layer { input: [1, 6, 6], ..wide }), "half of each row is thrown away");
+    assert!(!direct(Layer { in_channels: 512, out_channels: 512, ..wide }), "the weights are too large");
+    assert!(!direct(Layer { stride: [1, 2, 2], ..wide }), "the window jumps");
+}
+
 /// The gradient of `x`: `dy` with the kernel reversed and its channels exchanged.
 #[test]
 fn gradient_of_the_input() {

@@ -205,7 +205,7 @@ unsafe fn along_output<V: Simd>(
 
 /// Copies the elements from coordinate `first` of a row of `extent` elements on, zeros where there are none.
 #[inline(always)]
-unsafe fn copy_run<V: Simd>(
+pub(super) unsafe fn copy_run<V: Simd>(
     row: *const V::Element,
     first: isize,
     extent: isize,

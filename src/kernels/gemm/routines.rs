@@ -1,8 +1,9 @@
 //! The innermost functions, compiled for each instruction set and each type of float.
 
 use super::pack::{self, Source};
-use super::tile::{self, Target, Tile, Tiles};
+use super::tile::{self, ScatteredTile, Target, Tile, Tiles};
 use super::vector::{self, Lines};
+use crate::kernels::conv::direct::{self as band, Band};
 use crate::kernels::conv::window::{self, Window};
 use crate::kernels::isa::Isa;
 use crate::kernels::simd::{Float, Simd};
@@ -19,6 +20,8 @@ pub struct Routines<T: Float> {
     pub pack: unsafe fn(&Source<T>, *mut T, usize),
     /// [`window::pack_window`].
     pub pack_window: unsafe fn(&Window<T>, *mut T, usize),
+    /// [`band::pad`].
+    pub pad: unsafe fn(&Band<T>, *mut T),
     /// [`vector::dot`].
     pub dot: unsafe fn(&Lines<T>, *const T, *mut T, isize),
     /// [`vector::combine`].
@@ -50,7 +53,24 @@ macro_rules! routines {
                 target: &Target<T>,
             ) {
                 // SAFETY: the caller's promise; the features are enabled here.
-                unsafe { tile::tile::<Vector, R, N>(depth, rows, columns, column_stride, target) }
+                unsafe {
+                    let columns = |p| columns.wrapping_offset(p as isize * column_stride);
+                    tile::tile::<Vector, R, N>(depth, rows, columns, target)
+                }
+            }
+
+            $(#[$feature])*
+            unsafe fn scattered<const R: usize, const N: usize>(
+                rows: *const T,
+                columns: *const T,
+                depths: &[isize],
+                target: &Target<T>,
+            ) {
+                // SAFETY: as above; `p` is less than the number of depths.
+                unsafe {
+                    let columns = |p| columns.wrapping_offset(*depths.get_unchecked(p));
+                    tile::tile::<Vector, R, N>(depths.len(), rows, columns, target)
+                }
             }
 
             $(#[$feature])*
@@ -72,6 +92,12 @@ macro_rules! routines {
             }
 
             $(#[$feature])*
+            unsafe fn pad(band: &Band<T>, to: *mut T) {
+                // SAFETY: as above.
+                unsafe { band::pad::<Vector>(band, to) }
+            }
+
+            $(#[$feature])*
             unsafe fn dot(matrix: &Lines<T>, x: *const T, result: *mut T, result_stride: isize) {
                 // SAFETY: as above.
                 unsafe { vector::dot::<Vector>(matrix, x, result, result_stride) }
@@ -87,12 +113,20 @@ macro_rules! routines {
                 const { &[$(tile::<$rows, N> as Tile<T>),*] }
             }
 
+            const fn scattered_band<const N: usize>() -> &'static [ScatteredTile<T>] {
+                const { &[$(scattered::<$rows, N> as ScatteredTile<T>),*] }
+            }
+
             pub static ROUTINES: Routines<T> = Routines {
                 lanes: Vector::LANES,
-                tiles: Tiles { functions: &[$(band::<$vectors>()),*] },
+                tiles: Tiles {
+                    functions: &[$(band::<$vectors>()),*],
+                    scattered: &[$(scattered_band::<$vectors>()),*],
+                },
                 add_tile,
                 pack,
                 pack_window,
+                pad,
                 dot,
                 combine,
             };

@@ -19,9 +19,12 @@ pub struct Target<T> {
 /// A tile: `depth`, the packed rows, the columns, the distance between depths of the columns, the target.
 pub type Tile<T> = unsafe fn(usize, *const T, *const T, isize, &Target<T>);
 
+/// A tile whose columns are scattered: the packed rows, the columns, where each depth of them is, the target.
+pub type ScatteredTile<T> = unsafe fn(*const T, *const T, &[isize], &Target<T>);
+
 /// Computes `R` rows of `N` vectors: the sum over `depth` of outer products.
 ///
-/// `rows` is packed, `R` elements a depth. `columns` has `N` vectors a depth, `column_stride` elements apart.
+/// `rows` is packed, `R` elements a depth. `columns` gives the `N` vectors of a depth.
 /// Every element is one chain of multiply-adds in order of depth, so its bits do not depend on the tile it is in.
 ///
 /// # Safety
@@ -31,8 +34,7 @@ pub type Tile<T> = unsafe fn(usize, *const T, *const T, isize, &Target<T>);
 pub unsafe fn tile<V: Simd, const R: usize, const N: usize>(
     depth: usize,
     mut rows: *const V::Element,
-    mut columns: *const V::Element,
-    column_stride: isize,
+    columns: impl Fn(usize) -> *const V::Element,
     target: &Target<V::Element>,
 ) {
     // SAFETY: the caller promises the operands, the target and the instruction set.
@@ -44,10 +46,11 @@ pub unsafe fn tile<V: Simd, const R: usize, const N: usize>(
                 V::prefetch(target.at.wrapping_offset(at));
             }
         }
-        for _ in 0..depth {
+        for p in 0..depth {
+            let at = columns(p);
             let mut column = [V::splat(V::Element::default()); N];
             for j in 0..N {
-                column[j] = V::load(columns.add(j * V::LANES));
+                column[j] = V::load(at.add(j * V::LANES));
             }
             for i in 0..R {
                 let x = V::splat(*rows.add(i));
@@ -56,7 +59,6 @@ pub unsafe fn tile<V: Simd, const R: usize, const N: usize>(
                 }
             }
             rows = rows.add(R);
-            columns = columns.wrapping_offset(column_stride);
         }
         if target.columns == N * V::LANES {
             store_whole(&sums, target);
@@ -138,6 +140,8 @@ pub unsafe fn add_tile<V: Simd>(
 pub struct Tiles<T: Float> {
     /// The tile of `r` rows and `v` vectors at `[v - 1][r - 1]`.
     pub functions: &'static [&'static [Tile<T>]],
+    /// The same for scattered columns.
+    pub scattered: &'static [&'static [ScatteredTile<T>]],
 }
 
 impl<T: Float> Tiles<T> {
@@ -154,5 +158,10 @@ impl<T: Float> Tiles<T> {
     /// The function for a tile of that shape.
     pub fn of(&self, rows: usize, vectors: usize) -> Tile<T> {
         self.functions[vectors - 1][rows - 1]
+    }
+
+    /// The function for a tile of that shape whose columns are scattered.
+    pub fn scattered_of(&self, rows: usize, vectors: usize) -> ScatteredTile<T> {
+        self.scattered[vectors - 1][rows - 1]
     }
 }
