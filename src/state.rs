@@ -32,6 +32,11 @@ impl State {
         write_bytes(value, self.buffers[i].as_mut_slice());
     }
 
+    /// The bytes of one value's elements.
+    pub(crate) fn bytes_mut(&mut self, i: usize) -> &mut [u8] {
+        self.buffers[i].as_mut_slice()
+    }
+
     /// A copy of one value.
     pub fn get(&self, i: usize) -> TensorData {
         read_bytes(&self.types[i], self.buffers[i].as_slice())

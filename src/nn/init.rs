@@ -1,5 +1,6 @@
 //! How parameters start.
 
+use crate::state::write_bytes;
 use kiln_ir::{DType, Literal, TensorData, TensorType};
 use std::f64::consts::TAU;
 
@@ -66,26 +67,90 @@ impl Init {
 
     /// A value drawn with this seed; `index` tells the parameters of a model apart.
     pub fn sample(&self, ty: &TensorType, seed: u64, index: u64) -> TensorData {
-        let (fan_in, fan_out) = fans(&ty.shape);
+        let distribution = self.distribution(&ty.shape);
+        match (distribution, ty.dtype) {
+            (Distribution::Constant(value), dtype) => {
+                TensorData::filled(ty.shape.clone(), Literal::from_f64(dtype, value))
+            }
+            // Most parameters: a vector of the type, without a literal for each element.
+            (distribution, DType::F32) => {
+                let mut elements = vec![0f32; ty.n_elements()];
+                distribution.draw(seed, index, elements.iter_mut(), |element, drawn| *element = drawn as f32);
+                TensorData::new(ty.shape.clone(), elements)
+            }
+            (distribution, dtype) => {
+                let mut elements = vec![Literal::zero(dtype); ty.n_elements()];
+                let put = |element: &mut Literal, drawn| *element = Literal::from_f64(dtype, drawn);
+                distribution.draw(seed, index, elements.iter_mut(), put);
+                TensorData::from_fn(ty, |i| elements[i])
+            }
+        }
+    }
+
+    /// Writes what [`sample`](Init::sample) returns over the bytes of a buffer, which are zero.
+    pub(crate) fn write(&self, ty: &TensorType, seed: u64, index: u64, bytes: &mut [u8]) {
+        match (self.distribution(&ty.shape), ty.dtype) {
+            // The bits of 0; those of -0 are others.
+            (Distribution::Constant(value), _) if value.to_bits() == 0 => {}
+            (distribution, DType::F32) => {
+                let elements = bytes.as_chunks_mut().0.iter_mut();
+                distribution.draw(seed, index, elements, |element, drawn| {
+                    *element = (drawn as f32).to_ne_bytes();
+                });
+            }
+            (_, DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::Bool) => {
+                write_bytes(&self.sample(ty, seed, index), bytes);
+            }
+        }
+    }
+
+    fn distribution(&self, shape: &[usize]) -> Distribution {
+        let (fan_in, fan_out) = fans(shape);
         let leaky_gain = |slope: f64| (2.0 / (1.0 + slope * slope)).sqrt();
+        let uniform = |bound: f64| Distribution::Uniform { low: -bound, high: bound };
+        let normal = |std: f64| Distribution::Normal { mean: 0.0, std };
         match *self {
-            Init::Zeros => TensorData::zeros(ty),
-            Init::Ones => TensorData::filled(ty.shape.clone(), Literal::one(ty.dtype)),
-            Init::Constant(value) => TensorData::filled(ty.shape.clone(), Literal::from_f64(ty.dtype, value)),
-            Init::Uniform { low, high } => uniform(ty, low, high, seed, index),
-            Init::Normal { mean, std } => normal(ty, mean, std, seed, index),
-            Init::XavierUniform { gain } => {
-                let bound = gain * (6.0 / (fan_in + fan_out)).sqrt();
-                uniform(ty, -bound, bound, seed, index)
+            Init::Zeros => Distribution::Constant(0.0),
+            Init::Ones => Distribution::Constant(1.0),
+            Init::Constant(value) => Distribution::Constant(value),
+            Init::Uniform { low, high } => Distribution::Uniform { low, high },
+            Init::Normal { mean, std } => Distribution::Normal { mean, std },
+            Init::XavierUniform { gain } => uniform(gain * (6.0 / (fan_in + fan_out)).sqrt()),
+            Init::XavierNormal { gain } => normal(gain * (2.0 / (fan_in + fan_out)).sqrt()),
+            Init::KaimingUniform { slope } => uniform(leaky_gain(slope) * (3.0 / fan_in).sqrt()),
+            Init::KaimingNormal { slope } => normal(leaky_gain(slope) / fan_in.sqrt()),
+        }
+    }
+}
+
+/// A distribution with its numbers.
+#[derive(Clone, Copy)]
+enum Distribution {
+    Constant(f64),
+    Uniform { low: f64, high: f64 },
+    Normal { mean: f64, std: f64 },
+}
+
+impl Distribution {
+    /// Draws a number for each element.
+    fn draw<T>(self, seed: u64, index: u64, elements: impl Iterator<Item = T>, put: impl Fn(T, f64)) {
+        let mut random = SplitMix64::new(seed, index);
+        match self {
+            Distribution::Constant(value) => elements.for_each(|element| put(element, value)),
+            Distribution::Uniform { low, high } => {
+                let range = high - low;
+                elements.for_each(|element| put(element, low + range * random.next_unit()));
             }
-            Init::XavierNormal { gain } => {
-                normal(ty, 0.0, gain * (2.0 / (fan_in + fan_out)).sqrt(), seed, index)
+            Distribution::Normal { mean, std } => {
+                let mut elements = elements;
+                while let Some(first) = elements.next() {
+                    let [a, b] = random.next_normal();
+                    put(first, mean + std * a);
+                    if let Some(second) = elements.next() {
+                        put(second, mean + std * b);
+                    }
+                }
             }
-            Init::KaimingUniform { slope } => {
-                let bound = leaky_gain(slope) * (3.0 / fan_in).sqrt();
-                uniform(ty, -bound, bound, seed, index)
-            }
-            Init::KaimingNormal { slope } => normal(ty, 0.0, leaky_gain(slope) / fan_in.sqrt(), seed, index),
         }
     }
 }
@@ -96,34 +161,6 @@ fn fans(shape: &[usize]) -> (f64, f64) {
     let out = shape.first().copied().unwrap_or(1);
     let input = shape.get(1).copied().unwrap_or(out);
     ((input * kernel).max(1) as f64, (out * kernel).max(1) as f64)
-}
-
-fn uniform(ty: &TensorType, low: f64, high: f64, seed: u64, index: u64) -> TensorData {
-    let mut random = SplitMix64::new(seed, index);
-    fill(ty, || low + (high - low) * random.next_unit())
-}
-
-/// Source: Box and Muller, *A note on the generation of random normal deviates*, 1958; one of each two deviates.
-fn normal(ty: &TensorType, mean: f64, std: f64, seed: u64, index: u64) -> TensorData {
-    let mut random = SplitMix64::new(seed, index);
-    fill(ty, || {
-        // 1 - u is in (0, 1], where the logarithm is finite.
-        let radius = (-2.0 * (1.0 - random.next_unit()).ln()).sqrt();
-        mean + std * radius * (TAU * random.next_unit()).cos()
-    })
-}
-
-fn fill(ty: &TensorType, mut draw: impl FnMut() -> f64) -> TensorData {
-    match ty.dtype {
-        // Most parameters: a vector of the type, without a literal for each element.
-        DType::F32 => {
-            let n = ty.n_elements();
-            TensorData::new(ty.shape.clone(), (0..n).map(|_| draw() as f32).collect())
-        }
-        DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::Bool => {
-            TensorData::from_fn(ty, |_| Literal::from_f64(ty.dtype, draw()))
-        }
-    }
 }
 
 /// A generator of 64 random bits at a time.
@@ -150,6 +187,16 @@ impl SplitMix64 {
     /// Uniform in `[0, 1)`, 53 bits.
     fn next_unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// Two independent normal deviates.
+    ///
+    /// Source: Box and Muller, *A note on the generation of random normal deviates*, 1958.
+    fn next_normal(&mut self) -> [f64; 2] {
+        // 1 - u is in (0, 1], where the logarithm is finite.
+        let radius = (-2.0 * (1.0 - self.next_unit()).ln()).sqrt();
+        let (sin, cos) = (TAU * self.next_unit()).sin_cos();
+        [radius * cos, radius * sin]
     }
 }
 
@@ -186,6 +233,18 @@ mod tests {
         check(std(Init::KaimingNormal { slope: 0.0 }), (2.0 / 400f64).sqrt());
         check(std(Init::XavierUniform { gain: 1.0 }), (2.0 / 464f64).sqrt());
         check(std(Init::XavierNormal { gain: 2.0 }), 2.0 * (2.0 / 464f64).sqrt());
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_sampled() {
+        let inits =
+            [Init::Zeros, Init::Constant(2.5), Init::layer_bias(3), Init::Normal { mean: 1.0, std: 2.0 }];
+        for (init, dtype) in inits.iter().flat_map(|init| [(init, DType::F32), (init, DType::F64)]) {
+            let ty = TensorType::new(dtype, [3, 7]);
+            let mut bytes = vec![0; ty.n_bytes()];
+            init.write(&ty, 5, 1, &mut bytes);
+            assert_eq!(crate::state::read_bytes(&ty, &bytes), init.sample(&ty, 5, 1));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A backend owns the state. It makes a program for each task and batch type the first time it is asked for.
 
-use super::plan::{Plan, Task, types};
+use super::plan::{Plan, StateValue, Task, types};
 use crate::eager::{SharedEvaluator, Value};
 use crate::error::Error;
 use crate::executable::Executable;
@@ -47,7 +47,7 @@ pub(crate) struct Interpreter {
 
 impl Interpreter {
     pub fn new(plan: &Plan<'_>) -> Interpreter {
-        let state = plan.state.iter().map(|value| value.initial.clone()).collect();
+        let state = plan.state.iter().map(StateValue::first).collect();
         Interpreter { state, graphs: HashMap::new() }
     }
 
@@ -105,7 +105,7 @@ pub(crate) struct Eager {
 
 impl Eager {
     pub fn new(plan: &Plan<'_>, evaluator: SharedEvaluator) -> Eager {
-        let state = plan.state.iter().map(|value| Arc::new(value.initial.clone())).collect();
+        let state = plan.state.iter().map(|value| Arc::new(value.first())).collect();
         Eager { state, evaluator }
     }
 }

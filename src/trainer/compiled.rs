@@ -18,9 +18,9 @@ pub(crate) struct Compiled {
 
 impl Compiled {
     pub fn new(plan: &Plan<'_>, options: CompileOptions) -> Compiled {
-        let types: Vec<TensorType> = plan.state.iter().map(|value| value.initial.ty()).collect();
+        let types: Vec<TensorType> = plan.state.iter().map(|value| value.ty.clone()).collect();
         let mut state = State::new(&types);
-        plan.state.iter().enumerate().for_each(|(i, value)| state.set(i, &value.initial));
+        plan.state.iter().enumerate().for_each(|(i, value)| value.write_first(state.bytes_mut(i)));
         let options = CompileOptions { n_state: types.len(), ..options };
         Compiled { state, options, programs: Vec::new() }
     }

@@ -6,8 +6,9 @@
 
 use crate::eager::Value;
 use crate::error::{Error, Mistake, Problem, Unreached};
-use crate::nn::{Module, Param, ParamId, parameters_of};
+use crate::nn::{Init, Module, Param, ParamId, parameters_of};
 use crate::optim::Optimizer;
+use crate::state::write_bytes;
 use crate::tensor::Tensor;
 use crate::trace::Tracer;
 use kiln_ir::{DType, Graph, Source, TensorData, TensorType};
@@ -38,7 +39,41 @@ pub enum Task {
 pub(crate) struct StateValue {
     pub name: String,
     pub ty: TensorType,
-    pub initial: TensorData,
+    pub initial: Initial,
+}
+
+/// What a value of the state begins with. It is drawn or filled in where it is kept: nothing is made only to be copied.
+pub(crate) enum Initial {
+    /// A draw with a seed and the number of the parameter.
+    Drawn { init: Init, seed: u64, index: u64 },
+    /// Every element is the same.
+    Filled(f64),
+    /// These elements.
+    Given(TensorData),
+}
+
+impl StateValue {
+    fn filled(name: String, ty: TensorType, value: f64) -> StateValue {
+        StateValue { name, ty, initial: Initial::Filled(value) }
+    }
+
+    /// The value that it begins with.
+    pub fn first(&self) -> TensorData {
+        match &self.initial {
+            Initial::Drawn { init, seed, index } => init.sample(&self.ty, *seed, *index),
+            Initial::Filled(value) => Init::Constant(*value).sample(&self.ty, 0, 0),
+            Initial::Given(data) => data.clone(),
+        }
+    }
+
+    /// Writes the value that it begins with over the bytes of a buffer, which are zero.
+    pub fn write_first(&self, bytes: &mut [u8]) {
+        match &self.initial {
+            Initial::Drawn { init, seed, index } => init.write(&self.ty, *seed, *index, bytes),
+            Initial::Filled(value) => Init::Constant(*value).write(&self.ty, 0, 0, bytes),
+            Initial::Given(data) => write_bytes(data, bytes),
+        }
+    }
 }
 
 /// A parameter of the model; its index is that of its state.
@@ -88,7 +123,7 @@ impl<'m> Plan<'m> {
         let found = distinct(parameters_of(module), location)?;
         let mut state: Vec<StateValue> = Vec::new();
         for (index, (name, param)) in found.iter().enumerate() {
-            let initial = param.init().sample(param.ty(), seed, index as u64);
+            let initial = Initial::Drawn { init: param.init().clone(), seed, index: index as u64 };
             state.push(StateValue { name: name.clone(), ty: param.ty().clone(), initial });
         }
         let mut parameters = Vec::new();
@@ -97,21 +132,21 @@ impl<'m> Plan<'m> {
             let slots = is_trained.then_some(state.len());
             if is_trained {
                 state.extend(optimizer.slots().into_iter().map(|slot| {
-                    let initial = kiln_ir::Literal::from_f64(param.ty().dtype, slot.initial);
-                    let initial = TensorData::filled(param.ty().shape.clone(), initial);
-                    StateValue { name: format!("{name}.{}", slot.name), ty: param.ty().clone(), initial }
+                    StateValue::filled(format!("{name}.{}", slot.name), param.ty().clone(), slot.initial)
                 }));
             }
             parameters.push(Parameter { name, id: param.id(), slots });
         }
-        let scalars = [
-            ("learning_rate", TensorData::scalar(optimizer.learning_rate())),
-            ("step", TensorData::scalar(0f64)),
-            ("random", TensorData::new([2], vec![seed as i64, 0])),
-        ];
-        for (name, initial) in scalars {
-            state.push(StateValue { name: name.to_string(), ty: initial.ty(), initial });
-        }
+        let scalar =
+            |name: &str, value| StateValue::filled(name.to_string(), TensorType::scalar(DType::F64), value);
+        state.push(scalar("learning_rate", optimizer.learning_rate()));
+        state.push(scalar("step", 0.0));
+        let random = TensorData::new([2], vec![seed as i64, 0]);
+        state.push(StateValue {
+            name: "random".to_string(),
+            ty: random.ty(),
+            initial: Initial::Given(random),
+        });
         Ok(Plan { forward, loss, optimizer, parameters, state, location })
     }
 
