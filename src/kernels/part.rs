@@ -61,11 +61,15 @@ pub(super) struct Costs {
     pub column_unit: usize,
 }
 
+/// What it costs that a row of results is cut between two threads, whatever the depth: each fetches lines ahead that the
+/// other writes.
+const BORDER: usize = 1600;
+
 /// Packing an element costs about as much as this many of the multiply-adds of a vectorised tile.
 const PACKING: usize = 6;
 
 impl Costs {
-    /// The time of a share, but for the depth, which is common to all.
+    /// The time of a share, for each step of the depth.
     fn of(&self, batch: usize, rows: usize, columns: usize) -> usize {
         let tiles = rows.div_ceil(self.tile_rows);
         // A tile of few rows waits for its multiply-adds.
@@ -73,11 +77,17 @@ impl Costs {
         batch * (tiles * height * columns + PACKING * (tiles * height + columns))
     }
 
-    /// The share of `part` in `batch` matrices of `rows` by `columns`, or `None` if there is nothing left for it.
+    /// The share of `part` in `batch` matrices of `rows` by `columns`, sums of `depth` terms, or `None` if there is
+    /// nothing left for it.
     ///
     /// Of all ways to cut batch, rows and columns into at most `part.count` shares, takes the one whose largest
     /// share is the cheapest.
-    pub(super) fn share(&self, batch: usize, rows: usize, columns: usize, part: Part) -> Option<Share> {
+    pub(super) fn share(
+        &self,
+        [batch, rows, columns]: [usize; 3],
+        depth: usize,
+        part: Part,
+    ) -> Option<Share> {
         if batch == 0 || rows == 0 || columns == 0 {
             return None;
         }
@@ -88,7 +98,9 @@ impl Costs {
             for bands in 1..=left.min(rows) {
                 let stripes = (left / bands).min(units);
                 let widest = units.div_ceil(stripes) * self.column_unit;
-                let cost = self.of(batch.div_ceil(batches), rows.div_ceil(bands), widest.min(columns));
+                let (matrices, height) = (batch.div_ceil(batches), rows.div_ceil(bands));
+                let borders = if stripes > 1 { matrices * height * BORDER / depth.max(1) } else { 0 };
+                let cost = self.of(matrices, height, widest.min(columns)) + borders;
                 if cost < best.0 {
                     best = (cost, batches, bands, stripes);
                 }
@@ -124,7 +136,7 @@ mod tests {
             for count in 1..=9 {
                 let mut seen = vec![0; batch * rows * columns];
                 for index in 0..count {
-                    let Some(share) = COSTS.share(batch, rows, columns, Part { index, count }) else {
+                    let Some(share) = COSTS.share([batch, rows, columns], 100, Part { index, count }) else {
                         continue;
                     };
                     for b in share.batch {
@@ -144,18 +156,21 @@ mod tests {
     fn the_larger_side_is_cut() {
         let half = Part { index: 0, count: 2 };
         // Cutting the columns packs the smaller operand twice, not the larger.
-        let share = COSTS.share(1, 128, 512, half).unwrap();
+        let share = COSTS.share([1, 128, 512], 784, half).unwrap();
         assert_eq!(share, Share { batch: 0..1, rows: 0..128, columns: 0..256 });
-        let share = COSTS.share(1, 1024, 64, half).unwrap();
+        // A shallow product is all results.
+        let share = COSTS.share([1, 128, 512], 10, half).unwrap();
+        assert_eq!(share, Share { batch: 0..1, rows: 0..64, columns: 0..512 });
+        let share = COSTS.share([1, 1024, 64], 100, half).unwrap();
         assert_eq!(share, Share { batch: 0..1, rows: 0..512, columns: 0..64 });
-        let share = COSTS.share(12, 64, 64, half).unwrap();
+        let share = COSTS.share([12, 64, 64], 64, half).unwrap();
         assert_eq!(share, Share { batch: 0..6, rows: 0..64, columns: 0..64 });
     }
 
     #[test]
     fn nothing_is_shared_of_nothing() {
-        assert_eq!(COSTS.share(0, 4, 4, Part::WHOLE), None);
-        assert_eq!(COSTS.share(1, 0, 4, Part::WHOLE), None);
-        assert_eq!(COSTS.share(1, 4, 0, Part::WHOLE), None);
+        assert_eq!(COSTS.share([0, 4, 4], 4, Part::WHOLE), None);
+        assert_eq!(COSTS.share([1, 0, 4], 4, Part::WHOLE), None);
+        assert_eq!(COSTS.share([1, 4, 0], 4, Part::WHOLE), None);
     }
 }

@@ -59,6 +59,23 @@ pub trait Simd: Copy {
     /// Transposes the square of the first `LANES` vectors.
     unsafe fn transpose(block: &mut [Self; MOST_LANES]);
 
+    /// Lane `i` of the result is the sum of the lanes of vector `i`, added in pairs: an order that is the same for all.
+    #[inline(always)]
+    unsafe fn sums(block: &mut [Self; MOST_LANES]) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::transpose(block);
+            let mut half = Self::LANES / 2;
+            while half > 0 {
+                for i in 0..half {
+                    block[i] = Self::add(block[i], block[i + half]);
+                }
+                half /= 2;
+            }
+        }
+        block[0]
+    }
+
     /// Asks for the cache line at `at` to be fetched.
     unsafe fn prefetch(_at: *const Self::Element) {}
 

@@ -60,7 +60,7 @@ impl Matvec {
         // Lines are columns to the division of work, so that no two threads write to one cache line.
         let costs = Costs { tile_rows: 1, column_unit: 64 / size_of::<T>() };
         let lines = if self.along_columns { spec.n } else { spec.m };
-        let Some(share) = costs.share(batch, 1, lines, part) else { return };
+        let Some(share) = costs.share([batch, 1, lines], spec.k, part) else { return };
         let at = |view: &View, index| spec.batch_offset(view, index);
         for index in share.batch {
             let (left, right) =

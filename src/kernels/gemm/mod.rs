@@ -13,6 +13,7 @@ pub(super) use routines::{Element, Routines};
 use tile::Target;
 
 mod matvec;
+mod narrow;
 pub(super) mod nest;
 pub(super) mod pack;
 mod routines;
@@ -162,9 +163,12 @@ pub unsafe fn gemm(
         let routines = T::routines(isa);
         // SAFETY: the caller's promises.
         unsafe {
-            match matvec::Matvec::new(spec) {
-                Some(product) => product.run(routines, [a, b], [c, scratch], part, epilogue),
-                None => nest::run(routines, &Matrices { routines, spec, a, b, c }, scratch, part, epilogue),
+            if let Some(product) = matvec::Matvec::new(spec) {
+                product.run(routines, [a, b], [c, scratch], part, epilogue);
+            } else if let Some(product) = narrow::Narrow::new(routines, spec) {
+                product.run(routines, [a, b], c, part, epilogue);
+            } else {
+                nest::run(routines, &Matrices { routines, spec, a, b, c }, scratch, part, epilogue);
             }
         }
     }

@@ -185,7 +185,7 @@ pub fn scratch_bytes<T: Element>(routines: &Routines<T>, extents: &Extents) -> u
 /// The share of `part`, if there is any.
 pub fn share<T: Element>(routines: &Routines<T>, extents: &Extents, part: Part) -> Option<Share> {
     let costs = Costs { tile_rows: routines.tiles.rows(), column_unit: 64 / size_of::<T>() };
-    costs.share(extents.batch, extents.rows, extents.columns, part)
+    costs.share([extents.batch, extents.rows, extents.columns], extents.depth, part)
 }
 
 /// Computes the part of the product.

@@ -24,6 +24,8 @@ pub struct Routines<T: Float> {
     pub pad: unsafe fn(&Band<T>, *mut T),
     /// [`vector::dot`].
     pub dot: unsafe fn(&Lines<T>, *const T, *mut T, isize),
+    /// [`vector::dots`].
+    pub dots: unsafe fn(&Lines<T>, &Lines<T>, *mut T, [isize; 2]),
     /// [`vector::combine`].
     pub combine: unsafe fn(&Lines<T>, *const T, *mut T),
 }
@@ -104,6 +106,12 @@ macro_rules! routines {
             }
 
             $(#[$feature])*
+            unsafe fn dots(a: &Lines<T>, b: &Lines<T>, result: *mut T, strides: [isize; 2]) {
+                // SAFETY: as above.
+                unsafe { vector::dots::<Vector>(a, b, result, strides) }
+            }
+
+            $(#[$feature])*
             unsafe fn combine(matrix: &Lines<T>, x: *const T, result: *mut T) {
                 // SAFETY: as above.
                 unsafe { vector::combine::<Vector>(matrix, x, result) }
@@ -128,6 +136,7 @@ macro_rules! routines {
                 pack_window,
                 pad,
                 dot,
+                dots,
                 combine,
             };
         }

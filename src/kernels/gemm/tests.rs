@@ -126,6 +126,16 @@ fn matrix_times_vector() {
 }
 
 #[test]
+fn few_rows_or_columns_along_the_depth() {
+    for few in [2, 3, 10, 20] {
+        for many in [7, 16, 33, 300] {
+            check_everywhere(2, [many, few, 77], [Layout::Rows, Layout::Columns]);
+            check_everywhere(1, [few, many, 96], [Layout::Reversed, Layout::Columns]);
+        }
+    }
+}
+
+#[test]
 fn several_blocks() {
     let rows = [Layout::Rows, Layout::Rows];
     let columns = [Layout::Columns, Layout::Columns];

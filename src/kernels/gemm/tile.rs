@@ -22,6 +22,9 @@ pub type Tile<T> = unsafe fn(usize, *const T, *const T, isize, &Target<T>);
 /// A tile whose columns are scattered: the packed rows, the columns, where each depth of them is, the target.
 pub type ScatteredTile<T> = unsafe fn(*const T, *const T, &[isize], &Target<T>);
 
+/// From this depth on the target is asked for before it is needed. A shallower tile is done before it comes.
+const PREFETCH_DEPTH: usize = 32;
+
 /// Computes `R` rows of `N` vectors: the sum over `depth` of outer products.
 ///
 /// `rows` is packed, `R` elements a depth. `columns` gives the `N` vectors of a depth.
@@ -40,10 +43,12 @@ pub unsafe fn tile<V: Simd, const R: usize, const N: usize>(
     // SAFETY: the caller promises the operands, the target and the instruction set.
     unsafe {
         let mut sums = [[V::splat(V::Element::default()); N]; R];
-        for i in 0..R {
-            for j in 0..N {
-                let at = i as isize * target.row_stride + (j * V::LANES) as isize;
-                V::prefetch(target.at.wrapping_offset(at));
+        if depth >= PREFETCH_DEPTH {
+            for i in 0..R {
+                for j in 0..N {
+                    let at = i as isize * target.row_stride + (j * V::LANES) as isize;
+                    V::prefetch(target.at.wrapping_offset(at));
+                }
             }
         }
         for p in 0..depth {

@@ -1,10 +1,12 @@
-//! Matrix times vector: bound by the reading of the matrix, so every element is read once, in order.
+//! Matrix times vector, bound by the reading of the matrix: every element is read once, in order. And dot products of
+//! the lines of two matrices.
 
 #![expect(clippy::needless_range_loop, reason = "arrays of registers, in loops that unroll")]
 
-use crate::kernels::simd::Simd;
+use crate::kernels::simd::{MOST_LANES, Simd};
 
-/// The matrix of a matrix-vector product, `lines` results from `depth` terms each.
+/// The matrix of a matrix-vector product, `lines` results from `depth` terms each; or one of two matrices whose lines
+/// are multiplied with each other.
 pub struct Lines<T> {
     /// Element `(line 0, depth 0)`.
     pub at: *const T,
@@ -147,5 +149,77 @@ unsafe fn combine_depths<V: Simd, const D: usize>(
             }
             sum.store_first(result.add(i), count);
         }
+    }
+}
+
+/// `result[i, j] = sum over depth of a[i][depth] * b[j][depth]`, where depths are next to one another in both; the
+/// strides of the result are those of `i` and of `j`.
+///
+/// The order of each sum depends on the depth and on nothing else.
+///
+/// # Safety
+///
+/// The operands are readable and have at least a line, the result is writable; the machine has `V`'s instruction set.
+#[inline(always)]
+pub unsafe fn dots<V: Simd>(
+    a: &Lines<V::Element>,
+    b: &Lines<V::Element>,
+    result: *mut V::Element,
+    [a_stride, b_stride]: [isize; 2],
+) {
+    // As many sums as a vector has lanes, in two columns: few loads for many multiply-adds.
+    let rows = V::LANES / 2;
+    for i in (0..a.lines).step_by(rows) {
+        for j in (0..b.lines).step_by(2) {
+            let mut sums = [V::Element::default(); MOST_LANES];
+            // SAFETY: the lines from `i` and from `j` on are there; those that are not are not stored.
+            unsafe {
+                dots_tile::<V>(a, i, b, j).store(sums.as_mut_ptr());
+                for row in 0..rows.min(a.lines - i) {
+                    for column in 0..(b.lines - j).min(2) {
+                        let at = (i + row) as isize * a_stride + (j + column) as isize * b_stride;
+                        *result.offset(at) = sums[2 * row + column];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products of `LANES / 2` lines of `a` from `i` on with two lines of `b` from `j` on, lines of `b` fastest. Lines
+/// beyond the last are the last.
+#[inline(always)]
+unsafe fn dots_tile<V: Simd>(a: &Lines<V::Element>, i: usize, b: &Lines<V::Element>, j: usize) -> V {
+    // SAFETY: lines are taken from those that are there.
+    unsafe {
+        let line = |of: &Lines<V::Element>, i: usize| of.at.offset(i.min(of.lines - 1) as isize * of.stride);
+        let mut left = [a.at; MOST_LANES / 2];
+        for row in 0..V::LANES / 2 {
+            left[row] = line(a, i + row);
+        }
+        let right = [line(b, j), line(b, j + 1)];
+        let mut sums = [V::splat(V::Element::default()); MOST_LANES];
+        let mut p = 0;
+        while p + V::LANES <= a.depth {
+            let terms = right.map(|right| V::load(right.add(p)));
+            for row in 0..V::LANES / 2 {
+                let x = V::load(left[row].add(p));
+                for column in 0..2 {
+                    sums[2 * row + column] = V::mul_add(x, terms[column], sums[2 * row + column]);
+                }
+            }
+            p += V::LANES;
+        }
+        if p < a.depth {
+            let count = a.depth - p;
+            let terms = right.map(|right| V::load_range(right.add(p), 0, count));
+            for row in 0..V::LANES / 2 {
+                let x = V::load_range(left[row].add(p), 0, count);
+                for column in 0..2 {
+                    sums[2 * row + column] = V::mul_add(x, terms[column], sums[2 * row + column]);
+                }
+            }
+        }
+        V::sums(&mut sums)
     }
 }
