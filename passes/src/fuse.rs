@@ -19,7 +19,7 @@ use crate::loops::view::{self, IndexMap};
 use crate::loops::{self, Variables};
 use group::Groups;
 use kiln_ir::kernel::{Kernel, KernelKind};
-use kiln_ir::op::{BinaryOp, Op, Window, WindowOp};
+use kiln_ir::op::{Op, Window, WindowOp};
 use kiln_ir::{Axes, Graph, NodeId, Shape};
 
 /// Most nodes in a kernel: beyond, values no longer fit in registers and compile time grows.
@@ -129,7 +129,7 @@ impl Fusion<'_> {
         let is_free = matches!(graph.op(node), Op::Fill(..) | Op::Iota { .. });
         let is_block_op = match graph.op(node) {
             Op::Unary(op) => loops::body::is_transcendental(*op),
-            Op::Binary(op) => matches!(op, BinaryOp::Pow | BinaryOp::Atan2 | BinaryOp::Rem),
+            Op::Binary(op) => loops::body::is_block_binary(*op),
             _ => false,
         };
         tree.n_ops += usize::from(is_elementwise);

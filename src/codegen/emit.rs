@@ -3,15 +3,18 @@
 //! [`Emitter`] holds what stays the same in a kernel, [`At`] is a place: which lanes of the vector axis are computed.
 //! Values that do not change along the vector axis are computed once, before its loop.
 
+mod primitives;
+
+pub use primitives::Routine;
+
 use super::ops::{Ops, Rep};
 use super::symbols::Symbols;
 use super::target::Target;
-use crate::kernels::math;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F32, F64, I64};
-use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, Value};
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_frontend::{FunctionBuilder, Variable};
-use kiln_ir::op::{BinaryOp, ReduceOp, UnaryOp};
+use kiln_ir::op::{BinaryOp, ReduceOp};
 use kiln_ir::{DType, Literal};
 use kiln_passes::loops::{Affine, Derived, LoopBody, ReductionKind, ValueId, ValueKind};
 use std::collections::HashMap;
@@ -428,50 +431,6 @@ impl<'f> Emitter<'_, 'f> {
         }
     }
 
-    /// Calls the scalar form of a block primitive: for values of which there is one per row.
-    fn call_scalar(&mut self, dtype: DType, routine: Routine, operands: &[Value]) -> Value {
-        let (name, address) = routine.scalar(self.target.kernels, dtype);
-        let ty = if dtype == DType::F32 { F32 } else { F64 };
-        let parameters = vec![ty; operands.len()];
-        let function = self.symbols.import(self.b.func, name, address, &parameters, &[ty]);
-        let call = self.b.ins().call(function, operands);
-        self.b.inst_results(call)[0]
-    }
-
-    /// One word of the random stream, through the block form.
-    fn random_word(&mut self, at: &mut At, key: ValueId, counter: ValueId, element: &Affine) -> Value {
-        let offset = self.take_scratch(8);
-        let address = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
-        let first = self.index_value(Some(at), element);
-        let one = self.b.ins().iconst(I64, 1);
-        self.call_philox(address, one, key, counter, first);
-        self.ops().load(Rep { dtype: DType::I32, lanes: 1 }, address, 0)
-    }
-
-    /// Fills a block with random words from position `first` of the stream on.
-    pub fn call_philox(&mut self, dst: Value, n: Value, key: ValueId, counter: ValueId, first: Value) {
-        let offset = self.take_scratch(32);
-        let state = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
-        let flags = MemFlagsData::new().with_notrap();
-        let (key, counter) = (self.uniform(key), self.uniform(counter));
-        let zero = self.b.ins().iconst(I64, 0);
-        self.b.ins().store(flags, key, state, 0);
-        // The counter has 128 bits; the state holds the lower 64 of them.
-        self.b.ins().store(flags, counter, state, 8);
-        self.b.ins().store(flags, zero, state, 16);
-        let routine = math::philox(self.target.kernels);
-        let address = routine.function as *const u8;
-        let function = self.symbols.import(self.b.func, routine.symbol, address, &[I64; 5], &[]);
-        let counter = self.b.ins().iadd_imm_s(state, 8);
-        self.b.ins().call(function, &[dst, n, state, counter, first]);
-    }
-
-    /// A reference to the block form of a primitive.
-    pub fn block_function(&mut self, routine: Routine, dtype: DType) -> FuncRef {
-        let (name, address, n) = routine.block(self.target.kernels, dtype);
-        self.symbols.import(self.b.func, name, address, &vec![I64; n], &[])
-    }
-
     /// Takes bytes of scratch memory; the offset of the first.
     pub fn take_scratch(&mut self, n_bytes: usize) -> usize {
         let offset = self.scratch_bytes;
@@ -488,93 +447,6 @@ impl<'f> Emitter<'_, 'f> {
             ReductionKind::Running => ReduceOp::Sum.identity(operand),
             ReductionKind::Arg(kiln_ir::op::ArgReduceOp::ArgMin, _) => ReduceOp::Min.identity(operand),
             ReductionKind::Arg(..) | ReductionKind::Pick { .. } => ReduceOp::Max.identity(operand),
-        }
-    }
-}
-
-/// A block primitive, by what it computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Routine {
-    /// A transcendental function.
-    Unary(UnaryOp),
-    /// Power, angle or remainder.
-    Binary(BinaryOp),
-}
-
-impl Routine {
-    fn scalar(self, isa: crate::kernels::isa::Isa, dtype: DType) -> (&'static str, *const u8) {
-        match (self, dtype) {
-            (Routine::Unary(op), DType::F32) => {
-                let routine = math::unary_scalar_f32(isa, math_op(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-            (Routine::Unary(op), _) => {
-                let routine = math::unary_scalar_f64(isa, math_op(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-            (Routine::Binary(op), DType::F32) => {
-                let routine = math::binary_scalar_f32(isa, math_op2(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-            (Routine::Binary(op), _) => {
-                let routine = math::binary_scalar_f64(isa, math_op2(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-        }
-    }
-
-    /// Symbol, address and number of parameters of the block form.
-    fn block(self, isa: crate::kernels::isa::Isa, dtype: DType) -> (&'static str, *const u8, usize) {
-        let float = if dtype == DType::F32 { math::FloatKind::F32 } else { math::FloatKind::F64 };
-        match self {
-            Routine::Unary(op) => {
-                let routine = math::unary(isa, math_op(op), float);
-                (routine.symbol, routine.function as *const u8, 3)
-            }
-            Routine::Binary(op) => {
-                let routine = math::binary(isa, math_op2(op), float);
-                (routine.symbol, routine.function as *const u8, 4)
-            }
-        }
-    }
-}
-
-fn math_op(op: UnaryOp) -> math::MathOp {
-    match op {
-        UnaryOp::Exp => math::MathOp::Exp,
-        UnaryOp::Expm1 => math::MathOp::Expm1,
-        UnaryOp::Log => math::MathOp::Log,
-        UnaryOp::Log1p => math::MathOp::Log1p,
-        UnaryOp::Sin => math::MathOp::Sin,
-        UnaryOp::Cos => math::MathOp::Cos,
-        UnaryOp::Tan => math::MathOp::Tan,
-        UnaryOp::Asin => math::MathOp::Asin,
-        UnaryOp::Acos => math::MathOp::Acos,
-        UnaryOp::Atan => math::MathOp::Atan,
-        UnaryOp::Sinh => math::MathOp::Sinh,
-        UnaryOp::Cosh => math::MathOp::Cosh,
-        UnaryOp::Tanh => math::MathOp::Tanh,
-        UnaryOp::Sigmoid => math::MathOp::Sigmoid,
-        UnaryOp::Erf => math::MathOp::Erf,
-        UnaryOp::Neg
-        | UnaryOp::Abs
-        | UnaryOp::Sign
-        | UnaryOp::Sqrt
-        | UnaryOp::Rsqrt
-        | UnaryOp::Floor
-        | UnaryOp::Ceil
-        | UnaryOp::Round
-        | UnaryOp::Reciprocal => unreachable!("`{}` is an instruction", op.name()),
-    }
-}
-
-fn math_op2(op: BinaryOp) -> math::MathOp2 {
-    match op {
-        BinaryOp::Pow => math::MathOp2::Pow,
-        BinaryOp::Atan2 => math::MathOp2::Atan2,
-        BinaryOp::Rem => math::MathOp2::Rem,
-        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Max | BinaryOp::Min => {
-            unreachable!("`{}` is an instruction", op.name())
         }
     }
 }

@@ -241,10 +241,7 @@ impl LoopBody {
     pub fn is_block_op(&self, value: ValueId) -> bool {
         match &self.values[value].kind {
             ValueKind::Unary(op, _) => is_transcendental(*op),
-            ValueKind::Binary(op, ..) => {
-                self.values[value].dtype.is_float()
-                    && matches!(op, BinaryOp::Pow | BinaryOp::Atan2 | BinaryOp::Rem)
-            }
+            ValueKind::Binary(op, ..) => self.values[value].dtype.is_float() && is_block_binary(*op),
             // One call draws neighbouring words.
             ValueKind::Random { element, .. } => self.is_contiguous(element),
             ValueKind::Load { .. }
@@ -336,5 +333,15 @@ pub fn is_transcendental(op: UnaryOp) -> bool {
         | UnaryOp::Ceil
         | UnaryOp::Round
         | UnaryOp::Reciprocal => false,
+    }
+}
+
+/// Whether a block primitive computes this op on floats.
+pub fn is_block_binary(op: BinaryOp) -> bool {
+    match op {
+        BinaryOp::Pow | BinaryOp::Atan2 | BinaryOp::Rem => true,
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Max | BinaryOp::Min => {
+            false
+        }
     }
 }
