@@ -48,8 +48,9 @@ impl Block {
     /// A mapping that begins at a large page, or nothing if the system refuses.
     #[cfg(unix)]
     fn mapped(n_bytes: usize) -> Option<Block> {
-        // Room to move the start to a multiple of a large page; what is not touched costs nothing.
-        let total = n_bytes.checked_add(LARGE_PAGE)?;
+        // Whole large pages, and room to move the start to the first of them; what is not touched costs nothing.
+        let pages = n_bytes.checked_next_multiple_of(LARGE_PAGE)?;
+        let total = pages.checked_add(LARGE_PAGE)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new anonymous mapping has nothing to do with memory that exists.
@@ -59,14 +60,14 @@ impl Block {
         }
         let mapping = NonNull::new(mapping.cast::<u8>())?;
         let skip = mapping.as_ptr().align_offset(LARGE_PAGE);
-        // SAFETY: `skip` is less than a large page, by which the mapping is longer than the block.
+        // SAFETY: `skip` is less than a large page, by which the mapping is longer than its pages.
         let start = unsafe { mapping.add(skip) };
         // Only advice: a page fault for each 2 MB instead of 4 KB, and fewer misses of address translation. Whether it
         // was taken does not matter.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         // SAFETY: the range lies in the mapping.
         unsafe {
-            libc::madvise(start.as_ptr().cast(), n_bytes, libc::MADV_HUGEPAGE);
+            libc::madvise(start.as_ptr().cast(), pages, libc::MADV_HUGEPAGE);
         }
         Some(Block { start, n_bytes, origin: Origin::System { mapping, n_bytes: total } })
     }

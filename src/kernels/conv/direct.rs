@@ -14,14 +14,13 @@
 
 use std::ops::Range;
 
-use super::window::copy_run;
+use super::band::{Band, Rows};
 use super::{Axis, ConvSpec, Convolution, SPATIAL_AXES};
 use crate::kernels::gemm::nest;
 use crate::kernels::gemm::nest::Product;
 use crate::kernels::gemm::tile::Target;
 use crate::kernels::gemm::{Element, Routines};
 use crate::kernels::part::{Epilogue, Part};
-use crate::kernels::simd::Simd;
 
 /// Packing a vector of columns costs as much as so many rows of multiply-adds.
 const PACKING: usize = 15;
@@ -127,58 +126,6 @@ impl Layout {
     }
 }
 
-/// Rows of the input, to be copied with their padding.
-pub struct Band<'a, T> {
-    spec: &'a ConvSpec,
-    layout: &'a Layout,
-    /// The image of the group.
-    image: *const T,
-    /// The position in the outermost axis of the output.
-    outer: usize,
-    /// The rows of the output.
-    rows: Range<usize>,
-}
-
-/// Copies a band into `to`, plane by plane.
-///
-/// # Safety
-///
-/// The image is that of the convolution; there is room for all planes and two tiles of slack; the machine has `V`'s
-/// instruction set.
-#[inline(always)]
-pub unsafe fn pad<V: Simd>(band: &Band<V::Element>, to: *mut V::Element) {
-    let (spec, layout) = (band.spec, band.layout);
-    let [outer, middle, inner] = &spec.axes;
-    let count = band.rows.len() + layout.reach;
-    let planes = spec.in_channels * outer.kernel;
-    for index in 0..planes {
-        let (channel, position) = (index / outer.kernel, index % outer.kernel);
-        let at = (band.outer + position * outer.kernel_dilation) as isize - outer.low;
-        let plane = outer.locate(at).map(|offset| offset + channel as isize * spec.x_channel);
-        for row in 0..count {
-            let at = (band.rows.start + row) as isize - middle.low;
-            let offset = plane.and_then(|plane| Some(plane + middle.locate(at)?));
-            // SAFETY: rows are in order, so what a vector writes too much is overwritten by the row behind it, or goes
-            // to the slack; only elements within the input are read.
-            unsafe {
-                let to = to.add(index * layout.plane + row * layout.width);
-                let (from, extent) = match offset {
-                    Some(offset) => (band.image.wrapping_offset(offset), inner.input as isize),
-                    None => (band.image, 0),
-                };
-                copy_run::<V>(from, -inner.low, extent, layout.width, to);
-            }
-        }
-    }
-    // SAFETY: the slack. What is read there is thrown away, but should not be a number that is slow to compute with.
-    unsafe {
-        let end = to.add((planes - 1) * layout.plane + count * layout.width);
-        for j in (0..layout.tile_columns).step_by(V::LANES) {
-            V::splat(V::Element::default()).store(end.add(j));
-        }
-    }
-}
-
 /// Computes the part of the convolution.
 ///
 /// # Safety
@@ -231,16 +178,8 @@ pub(super) unsafe fn run<T: Element>(
                 let row = first / spec.axes[2].output;
                 let row_end = ((row / layout.band_rows + 1) * layout.band_rows).min(spec.axes[1].output);
                 let end = (plane * positions + row_end * spec.axes[2].output).min(share.columns.end);
-                let channel = group * spec.in_channels;
-                let offset = (plane / planes) as isize * spec.x_image + channel as isize * spec.x_channel;
-                let input = Band {
-                    spec,
-                    layout,
-                    image: convolution.x.wrapping_offset(offset),
-                    outer: plane % planes,
-                    rows: row..(end - 1) % positions / spec.axes[2].output + 1,
-                };
-                (convolution.routines.pad)(&input, band);
+                let rows = row..(end - 1) % positions / spec.axes[2].output + 1;
+                direct.copy_band(plane / planes, plane % planes, rows, band);
                 direct.multiply(weights, band, column..end);
                 column = end;
             }
@@ -275,6 +214,31 @@ impl<T: Element> Direct<'_, T> {
             unsafe {
                 let panel = weights.add((rows.start - self.rows.start) * depth);
                 self.convolution.pack_rows(self.group, rows, 0..depth, panel);
+            }
+        }
+    }
+
+    /// Copies the rows that the windows of these rows of the output cover, in all channels.
+    unsafe fn copy_band(&self, image: usize, outer: usize, rows: Range<usize>, to: *mut T) {
+        let convolution = self.convolution;
+        let (spec, axis) = (convolution.spec, &convolution.spec.axes[0]);
+        let count = rows.len() + self.layout.reach;
+        for channel in 0..spec.in_channels {
+            let offset = image as isize * spec.x_image
+                + (self.group * spec.in_channels + channel) as isize * spec.x_channel;
+            for position in 0..axis.kernel {
+                let band = Band {
+                    axes: &spec.axes,
+                    x: convolution.x.wrapping_offset(offset),
+                    plane: outer + position * axis.kernel_dilation,
+                    row: rows.start,
+                    rows: Rows { count, width: self.layout.width },
+                };
+                // SAFETY: there is room for all planes and two tiles of slack.
+                unsafe {
+                    let to = to.add((channel * axis.kernel + position) * self.layout.plane);
+                    (convolution.routines.pad)(&band, to);
+                }
             }
         }
     }

@@ -16,12 +16,13 @@ use super::gemm::tile::Target;
 use super::gemm::{Element, FloatType, Routines};
 use super::isa::Isa;
 use super::part::{Epilogue, Part};
-use direct::Layout;
 use window::Window;
 
-pub(super) mod direct;
+pub(super) mod band;
+mod direct;
 #[cfg(test)]
 mod tests;
+mod weights;
 pub(super) mod window;
 
 /// The most spatial axes.
@@ -151,13 +152,36 @@ impl ConvSpec {
     }
 }
 
+/// How a convolution is computed. The sizes of the spec decide alone, so the bits of the result depend on nothing else.
+enum Method {
+    /// Columns are shifted vectors of the input.
+    Direct(direct::Layout),
+    /// Vectors lie along the output channels.
+    Weights(weights::Layout),
+    /// Columns are packed.
+    Packed,
+}
+
+impl Method {
+    fn new<T: Element>(routines: &Routines<T>, spec: &ConvSpec) -> Method {
+        if let Some(layout) = direct::Layout::new(routines, spec) {
+            Method::Direct(layout)
+        } else if let Some(layout) = weights::Layout::new(routines, spec) {
+            Method::Weights(layout)
+        } else {
+            Method::Packed
+        }
+    }
+}
+
 /// How many bytes of scratch [`conv`] needs in every thread, whatever the number of parts.
 pub fn scratch_bytes(isa: Isa, spec: &ConvSpec) -> usize {
     fn of<T: Element>(isa: Isa, spec: &ConvSpec) -> usize {
         let routines = T::routines(isa);
-        match Layout::new(routines, spec) {
-            Some(layout) => layout.scratch_bytes(),
-            None => nest::scratch_bytes(routines, &spec.extents()),
+        match Method::new(routines, spec) {
+            Method::Direct(layout) => layout.scratch_bytes(),
+            Method::Weights(layout) => layout.scratch_bytes(spec),
+            Method::Packed => nest::scratch_bytes(routines, &spec.extents()),
         }
     }
     let spec = spec.merged();
@@ -203,9 +227,10 @@ pub unsafe fn conv(
         let product = Convolution { routines, spec, depth_runs: DepthRuns::new(spec), x, w, y };
         // SAFETY: the caller's promises.
         unsafe {
-            match Layout::new(routines, spec) {
-                Some(layout) => direct::run(&product, &layout, scratch, part, epilogue),
-                None => nest::run(routines, &product, scratch, part, epilogue),
+            match Method::new(routines, spec) {
+                Method::Direct(layout) => direct::run(&product, &layout, scratch, part, epilogue),
+                Method::Weights(layout) => weights::run(&product, &layout, scratch, part, epilogue),
+                Method::Packed => nest::run(routines, &product, scratch, part, epilogue),
             }
         }
     }
@@ -285,6 +310,32 @@ impl<T: Element> Convolution<'_, T> {
         self.y.wrapping_offset(offset)
     }
 
+    /// Packs output channels of the weights, `width` elements a depth.
+    unsafe fn pack_channels(
+        &self,
+        group: usize,
+        rows: Range<usize>,
+        depth: Range<usize>,
+        panel: *mut T,
+        width: usize,
+    ) {
+        let first = (group * self.spec.out_channels + rows.start) as isize * self.spec.w_out;
+        let mut p = depth.start;
+        while p < depth.end {
+            let (offset, run) = self.depth_runs.at(p);
+            let source = Source {
+                at: self.w.wrapping_offset(first + offset),
+                line_stride: self.spec.w_out,
+                depth_stride: self.depth_runs.stride,
+                lines: rows.len(),
+                depth: run.min(depth.end - p),
+            };
+            // SAFETY: the caller's promises.
+            unsafe { (self.routines.pack)(&source, panel.add((p - depth.start) * width), width) };
+            p += source.depth;
+        }
+    }
+
     /// The columns cut at the borders between images.
     fn images(&self, columns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         let positions = self.spec.positions();
@@ -306,21 +357,9 @@ impl<T: Element> Product for Convolution<'_, T> {
     }
 
     unsafe fn pack_rows(&self, group: usize, rows: Range<usize>, depth: Range<usize>, panel: *mut T) {
-        let first = (group * self.spec.out_channels + rows.start) as isize * self.spec.w_out;
-        let mut p = depth.start;
-        while p < depth.end {
-            let (offset, run) = self.depth_runs.at(p);
-            let source = Source {
-                at: self.w.wrapping_offset(first + offset),
-                line_stride: self.spec.w_out,
-                depth_stride: self.depth_runs.stride,
-                lines: rows.len(),
-                depth: run.min(depth.end - p),
-            };
-            // SAFETY: the caller's promises.
-            unsafe { (self.routines.pack)(&source, panel.add((p - depth.start) * rows.len()), rows.len()) };
-            p += source.depth;
-        }
+        let width = rows.len();
+        // SAFETY: the caller's promises.
+        unsafe { self.pack_channels(group, rows, depth, panel, width) }
     }
 
     unsafe fn pack_columns(

@@ -234,6 +234,8 @@ fn groups() {
     check(Layer { groups: 2, ..PLAIN });
     check(Layer { groups: 6, in_channels: 1, out_channels: 1, low: [0, 1, 1], high: [0, 1, 1], ..PLAIN });
     check(Layer { groups: 3, in_channels: 2, out_channels: 20, input: [1, 9, 9], ..PLAIN });
+    // A kernel as large as the image.
+    check(Layer { groups: 2, out_channels: 16, input: [1, 12, 12], kernel: [1, 10, 10], ..PLAIN });
 }
 
 #[test]
@@ -255,7 +257,7 @@ fn several_bands_of_rows() {
     let layer = Layer { images: 1, in_channels: 64, out_channels: 3, input: [1, 33, 40], ..PLAIN };
     let spec = Layer { low: [0, 1, 1], high: [0, 1, 1], ..layer }.spec(FloatType::F32);
     for isa in Isa::available() {
-        let layout = Layout::new(f32::routines(isa), &spec).expect("few output channels");
+        let layout = direct::Layout::new(f32::routines(isa), &spec).expect("few output channels");
         assert!(layout.n_bands(&spec) > 1, "the band is smaller than the image");
         check_spec::<f32>(isa, &spec);
     }
@@ -271,8 +273,9 @@ fn several_bands_of_rows() {
 /// What decides whether columns are packed is the work, not whether the result is right: both ways are tested.
 #[test]
 fn many_channels_and_narrow_images_are_packed() {
-    let direct =
-        |layer: Layer| Layout::new(f32::routines(Isa::Portable), &layer.spec(FloatType::F32)).is_some();
+    let direct = |layer: Layer| {
+        direct::Layout::new(f32::routines(Isa::Portable), &layer.spec(FloatType::F32)).is_some()
+    };
     let wide = Layer { in_channels: 32, out_channels: 64, input: [1, 26, 26], ..PLAIN };
     assert!(direct(wide));
     assert!(!direct(Layer { input: [1, 6, 6], ..wide }), "half of each row is thrown away");
@@ -305,27 +308,53 @@ fn gradient_of_the_input() {
     }
 }
 
-/// The gradient of `w`: `x` with channels as images, `dy` as the kernel, the result written as `[o, c, h, w]`.
+/// The gradient of `w` of a layer: `x` with channels as images, `dy` as the kernel, the result written as
+/// `[o, c, h, w]`.
+fn gradient_of_the_weights(layer: Layer) -> ConvSpec {
+    let forward = layer.spec(FloatType::F32);
+    let mut spec = forward;
+    (spec.images, spec.in_channels) = (forward.in_channels, forward.images);
+    (spec.x_image, spec.x_channel) = (forward.x_channel, forward.x_image);
+    (spec.w_out, spec.w_in) = (forward.y_channel, forward.y_image);
+    (spec.y_image, spec.y_channel) = (forward.w_in, forward.w_out);
+    let dy = contiguous(forward.axes.map(|axis| axis.output));
+    for (axis, stride) in spec.axes.iter_mut().zip(dy) {
+        (axis.kernel, axis.output) = (axis.output, axis.kernel);
+        (axis.stride, axis.kernel_dilation) = (axis.kernel_dilation, axis.stride);
+        axis.w = stride;
+    }
+    spec
+}
+
 #[test]
-fn gradient_of_the_weights() {
-    let pads: [[isize; 3]; 3] = [[0; 3], [0, 1, 1], [0, 2, 3]];
-    for (low, input) in pads.into_iter().zip([[1, 9, 22], [1, 8, 26], [1, 6, 18]]) {
-        let forward = Layer { images: 3, in_channels: 7, out_channels: 15, input, low, high: low, ..PLAIN };
-        let forward = forward.spec(FloatType::F32);
-        let mut spec = forward;
-        (spec.images, spec.in_channels) = (forward.in_channels, forward.images);
-        (spec.x_image, spec.x_channel) = (forward.x_channel, forward.x_image);
-        (spec.w_out, spec.w_in) = (forward.y_channel, forward.y_image);
-        (spec.y_image, spec.y_channel) = (forward.w_in, forward.w_out);
-        let dy = contiguous(forward.axes.map(|axis| axis.output));
-        for (axis, stride) in spec.axes.iter_mut().zip(dy) {
-            (axis.kernel, axis.output) = (axis.output, axis.kernel);
-            (axis.stride, axis.kernel_dilation) = (axis.kernel_dilation, axis.stride);
-            axis.w = stride;
-        }
-        for isa in Isa::available() {
-            check_spec::<f32>(isa, &spec);
-            check_spec::<f64>(isa, &ConvSpec { dtype: FloatType::F64, ..spec });
+fn gradients_of_weights() {
+    let layer = Layer { images: 3, in_channels: 7, out_channels: 15, ..PLAIN };
+    for (pad, input) in [(0, [1, 9, 22]), (1, [1, 8, 26]), (2, [1, 6, 18])] {
+        let same = Layer { low: [0, pad, pad], high: [0, pad, pad], input, ..layer };
+        let volume = Layer { input: [3, input[1], input[2]], kernel: [2, 3, 3], images: 2, ..same };
+        let strided = Layer { stride: [1, 2, 2], input: [1, 2 * input[1], 2 * input[2]], ..same };
+        let blocks = Layer { out_channels: 45, images: 1, input: [1, 30, 40], ..same };
+        for layer in [same, volume, strided, blocks, Layer { kernel_dilation: [1, 2, 1], ..same }] {
+            let spec = gradient_of_the_weights(layer);
+            for isa in Isa::available() {
+                check_spec::<f32>(isa, &spec);
+                check_spec::<f64>(isa, &ConvSpec { dtype: FloatType::F64, ..spec });
+            }
         }
     }
+}
+
+/// The other way to compute a convolution: see above.
+#[test]
+fn weights_of_few_channels_are_not_packed() {
+    let whole = Layer { images: 3, in_channels: 7, out_channels: 16, input: [1, 12, 22], ..PLAIN };
+    let exchanged = |layer: Layer| {
+        matches!(
+            Method::new(f32::routines(Isa::Portable), &gradient_of_the_weights(layer)),
+            Method::Weights(_)
+        )
+    };
+    assert!(exchanged(whole));
+    assert!(!exchanged(Layer { input: [1, 4, 5], ..whole }), "little depth");
+    assert!(!exchanged(Layer { out_channels: 300, ..whole }), "packing is little of the work");
 }

@@ -1,9 +1,9 @@
 //! The innermost functions, compiled for each instruction set and each type of float.
 
 use super::pack::{self, Source};
-use super::tile::{self, ScatteredTile, Target, Tile, Tiles};
+use super::tile::{self, BroadcastTile, ScatteredTile, Target, Tile, Tiles};
 use super::vector::{self, Lines};
-use crate::kernels::conv::direct::{self as band, Band};
+use crate::kernels::conv::band::{self, Band};
 use crate::kernels::conv::window::{self, Window};
 use crate::kernels::isa::Isa;
 use crate::kernels::simd::{Float, Simd};
@@ -56,6 +56,7 @@ macro_rules! routines {
             ) {
                 // SAFETY: the caller's promise; the features are enabled here.
                 unsafe {
+                    let rows = |p, i| rows.wrapping_add(p * R + i);
                     let columns = |p| columns.wrapping_offset(p as isize * column_stride);
                     tile::tile::<Vector, R, N>(depth, rows, columns, target)
                 }
@@ -70,7 +71,25 @@ macro_rules! routines {
             ) {
                 // SAFETY: as above; `p` is less than the number of depths.
                 unsafe {
+                    let rows = |p, i| rows.wrapping_add(p * R + i);
                     let columns = |p| columns.wrapping_offset(*depths.get_unchecked(p));
+                    tile::tile::<Vector, R, N>(depths.len(), rows, columns, target)
+                }
+            }
+
+            $(#[$feature])*
+            unsafe fn broadcast<const R: usize, const N: usize>(
+                rows: *const T,
+                offsets: &[isize],
+                depths: &[isize],
+                columns: *const T,
+                target: &Target<T>,
+            ) {
+                // SAFETY: as above; there is an offset for each row.
+                unsafe {
+                    let offsets: [isize; R] = std::array::from_fn(|i| *offsets.get_unchecked(i));
+                    let rows = |p, i: usize| rows.wrapping_offset(*depths.get_unchecked(p) + offsets[i]);
+                    let columns = |p| columns.wrapping_add(p * N * Vector::LANES);
                     tile::tile::<Vector, R, N>(depths.len(), rows, columns, target)
                 }
             }
@@ -125,11 +144,16 @@ macro_rules! routines {
                 const { &[$(scattered::<$rows, N> as ScatteredTile<T>),*] }
             }
 
+            const fn broadcast_band<const N: usize>() -> &'static [BroadcastTile<T>] {
+                const { &[$(broadcast::<$rows, N> as BroadcastTile<T>),*] }
+            }
+
             pub static ROUTINES: Routines<T> = Routines {
                 lanes: Vector::LANES,
                 tiles: Tiles {
                     functions: &[$(band::<$vectors>()),*],
                     scattered: &[$(scattered_band::<$vectors>()),*],
+                    broadcast: &[$(broadcast_band::<$vectors>()),*],
                 },
                 add_tile,
                 pack,

@@ -22,12 +22,16 @@ pub type Tile<T> = unsafe fn(usize, *const T, *const T, isize, &Target<T>);
 /// A tile whose columns are scattered: the packed rows, the columns, where each depth of them is, the target.
 pub type ScatteredTile<T> = unsafe fn(*const T, *const T, &[isize], &Target<T>);
 
+/// A tile whose rows are elements at any place: the rows, where each row and each depth of them is, the packed columns,
+/// the target.
+pub type BroadcastTile<T> = unsafe fn(*const T, &[isize], &[isize], *const T, &Target<T>);
+
 /// From this depth on the target is asked for before it is needed. A shallower tile is done before it comes.
 const PREFETCH_DEPTH: usize = 32;
 
 /// Computes `R` rows of `N` vectors: the sum over `depth` of outer products.
 ///
-/// `rows` is packed, `R` elements a depth. `columns` gives the `N` vectors of a depth.
+/// `rows` gives the element of a depth and a row, `columns` the `N` vectors of a depth.
 /// Every element is one chain of multiply-adds in order of depth, so its bits do not depend on the tile it is in.
 ///
 /// # Safety
@@ -36,7 +40,7 @@ const PREFETCH_DEPTH: usize = 32;
 #[inline(always)]
 pub unsafe fn tile<V: Simd, const R: usize, const N: usize>(
     depth: usize,
-    mut rows: *const V::Element,
+    rows: impl Fn(usize, usize) -> *const V::Element,
     columns: impl Fn(usize) -> *const V::Element,
     target: &Target<V::Element>,
 ) {
@@ -58,12 +62,11 @@ pub unsafe fn tile<V: Simd, const R: usize, const N: usize>(
                 column[j] = V::load(at.add(j * V::LANES));
             }
             for i in 0..R {
-                let x = V::splat(*rows.add(i));
+                let x = V::splat(*rows(p, i));
                 for j in 0..N {
                     sums[i][j] = V::mul_add(x, column[j], sums[i][j]);
                 }
             }
-            rows = rows.add(R);
         }
         if target.columns == N * V::LANES {
             store_whole(&sums, target);
@@ -147,6 +150,8 @@ pub struct Tiles<T: Float> {
     pub functions: &'static [&'static [Tile<T>]],
     /// The same for scattered columns.
     pub scattered: &'static [&'static [ScatteredTile<T>]],
+    /// The same for rows at any place.
+    pub broadcast: &'static [&'static [BroadcastTile<T>]],
 }
 
 impl<T: Float> Tiles<T> {
@@ -168,5 +173,10 @@ impl<T: Float> Tiles<T> {
     /// The function for a tile of that shape whose columns are scattered.
     pub fn scattered_of(&self, rows: usize, vectors: usize) -> ScatteredTile<T> {
         self.scattered[vectors - 1][rows - 1]
+    }
+
+    /// The function for a tile of that shape whose rows are at any place.
+    pub fn broadcast_of(&self, rows: usize, vectors: usize) -> BroadcastTile<T> {
+        self.broadcast[vectors - 1][rows - 1]
     }
 }

@@ -1,0 +1,56 @@
+//! Bands of the input: rows copied with their padding, so that windows at the border are like all others.
+
+use super::window::copy_run;
+use super::{Axis, SPATIAL_AXES};
+use crate::kernels::simd::Simd;
+
+/// The extents of a band.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    pub count: usize,
+    /// Elements of a row; rows follow one another.
+    pub width: usize,
+}
+
+impl Rows {
+    pub fn elements(&self) -> usize {
+        self.count * self.width
+    }
+}
+
+/// Rows of one plane of the input, in coordinates that count the padding.
+pub struct Band<'a, T> {
+    pub(super) axes: &'a [Axis; SPATIAL_AXES],
+    /// The channel of the image.
+    pub(super) x: *const T,
+    /// The coordinate in the outermost axis.
+    pub(super) plane: usize,
+    /// The coordinate of the first row.
+    pub(super) row: usize,
+    pub(super) rows: Rows,
+}
+
+/// Copies a band, with zeros where there is padding, and writes a vector of zeros behind it.
+///
+/// # Safety
+///
+/// The axes are those of the channel; there is room for the band and two vectors; the machine has `V`'s instruction set.
+#[inline(always)]
+pub unsafe fn pad<V: Simd>(band: &Band<V::Element>, to: *mut V::Element) {
+    let [outer, middle, inner] = band.axes;
+    let plane = outer.locate(band.plane as isize - outer.low);
+    for row in 0..band.rows.count {
+        let at = (band.row + row) as isize - middle.low;
+        let offset = plane.and_then(|plane| Some(plane + middle.locate(at)?));
+        let (from, extent) = match offset {
+            Some(offset) => (band.x.wrapping_offset(offset), inner.input as isize),
+            None => (band.x, 0),
+        };
+        // SAFETY: rows are in order, so what a vector writes too much is overwritten by the row behind it, or is behind
+        // the band; only elements within the input are read.
+        unsafe { copy_run::<V>(from, -inner.low, extent, band.rows.width, to.add(row * band.rows.width)) };
+    }
+    // SAFETY: the room behind the band. What tiles read there is thrown away, but should not be numbers that are slow to
+    // compute with.
+    unsafe { V::splat(V::Element::default()).store(to.add(band.rows.elements())) };
+}
