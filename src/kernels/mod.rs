@@ -8,6 +8,7 @@ pub mod gemm;
 pub mod isa;
 pub mod math;
 mod part;
+pub mod random;
 mod simd;
 #[cfg(test)]
 mod testing;

@@ -1,8 +1,9 @@
 //! How parameters start.
 
+use crate::kernels::isa::Isa;
+use crate::kernels::random::Stream;
 use crate::state::write_bytes;
 use kiln_ir::{DType, Literal, TensorData, TensorType};
-use std::f64::consts::TAU;
 
 /// The distribution that a parameter is drawn from.
 ///
@@ -65,24 +66,18 @@ impl Init {
         Init::Uniform { low: -bound, high: bound }
     }
 
-    /// A value drawn with this seed; `index` tells the parameters of a model apart.
+    /// A value drawn with this seed; `index` tells the parameters of a model apart. Numbers have the precision of `f32`.
     pub fn sample(&self, ty: &TensorType, seed: u64, index: u64) -> TensorData {
         let distribution = self.distribution(&ty.shape);
-        match (distribution, ty.dtype) {
-            (Distribution::Constant(value), dtype) => {
-                TensorData::filled(ty.shape.clone(), Literal::from_f64(dtype, value))
-            }
-            // Most parameters: a vector of the type, without a literal for each element.
-            (distribution, DType::F32) => {
-                let mut elements = vec![0f32; ty.n_elements()];
-                distribution.draw(seed, index, elements.iter_mut(), |element, drawn| *element = drawn as f32);
-                TensorData::new(ty.shape.clone(), elements)
-            }
-            (distribution, dtype) => {
-                let mut elements = vec![Literal::zero(dtype); ty.n_elements()];
-                let put = |element: &mut Literal, drawn| *element = Literal::from_f64(dtype, drawn);
-                distribution.draw(seed, index, elements.iter_mut(), put);
-                TensorData::from_fn(ty, |i| elements[i])
+        if let Distribution::Constant(value) = distribution {
+            return TensorData::filled(ty.shape.clone(), Literal::from_f64(ty.dtype, value));
+        }
+        let mut elements = Vec::with_capacity(ty.n_elements());
+        distribution.draw(seed, index, ty.n_elements(), |block| elements.extend_from_slice(block));
+        match ty.dtype {
+            DType::F32 => TensorData::new(ty.shape.clone(), elements),
+            DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::Bool => {
+                TensorData::from_fn(ty, |i| Literal::from_f64(ty.dtype, f64::from(elements[i])))
             }
         }
     }
@@ -93,9 +88,14 @@ impl Init {
             // The bits of 0; those of -0 are others.
             (Distribution::Constant(value), _) if value.to_bits() == 0 => {}
             (distribution, DType::F32) => {
-                let elements = bytes.as_chunks_mut().0.iter_mut();
-                distribution.draw(seed, index, elements, |element, drawn| {
-                    *element = (drawn as f32).to_ne_bytes();
+                let mut rest = bytes.as_chunks_mut().0;
+                distribution.draw(seed, index, ty.n_elements(), |block| {
+                    let (elements, after) = std::mem::take(&mut rest).split_at_mut(block.len());
+                    elements
+                        .iter_mut()
+                        .zip(block)
+                        .for_each(|(element, drawn)| *element = drawn.to_ne_bytes());
+                    rest = after;
                 });
             }
             (_, DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::Bool) => {
@@ -132,25 +132,17 @@ enum Distribution {
 }
 
 impl Distribution {
-    /// Draws a number for each element.
-    fn draw<T>(self, seed: u64, index: u64, elements: impl Iterator<Item = T>, put: impl Fn(T, f64)) {
-        let mut random = SplitMix64::new(seed, index);
+    /// Hands over `n` elements in blocks.
+    fn draw(self, seed: u64, index: u64, n: usize, mut take: impl FnMut(&[f32])) {
+        // A wrong choice of instruction set is reported where programs are compiled.
+        let stream = Stream::new(Isa::detect().unwrap_or(Isa::Portable), seed, index);
         match self {
-            Distribution::Constant(value) => elements.for_each(|element| put(element, value)),
-            Distribution::Uniform { low, high } => {
-                let range = high - low;
-                elements.for_each(|element| put(element, low + range * random.next_unit()));
+            Distribution::Constant(value) => {
+                let block = [value as f32; 512];
+                (0..n).step_by(block.len()).for_each(|start| take(&block[..block.len().min(n - start)]));
             }
-            Distribution::Normal { mean, std } => {
-                let mut elements = elements;
-                while let Some(first) = elements.next() {
-                    let [a, b] = random.next_normal();
-                    put(first, mean + std * a);
-                    if let Some(second) = elements.next() {
-                        put(second, mean + std * b);
-                    }
-                }
-            }
+            Distribution::Uniform { low, high } => stream.uniform(n, low as f32, high as f32, take),
+            Distribution::Normal { mean, std } => stream.normal(n, mean as f32, std as f32, take),
         }
     }
 }
@@ -163,43 +155,6 @@ fn fans(shape: &[usize]) -> (f64, f64) {
     ((input * kernel).max(1) as f64, (out * kernel).max(1) as f64)
 }
 
-/// A generator of 64 random bits at a time.
-///
-/// Source: Steele, Lea, Flood, *Fast Splittable Pseudorandom Number Generators*, 2014; constants of `splitmix64.c`
-/// by Vigna.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn new(seed: u64, index: u64) -> SplitMix64 {
-        // The index goes through the generator once, so that neighbouring seeds and indices have nothing in common.
-        let mixed = SplitMix64(index).next();
-        SplitMix64(seed ^ mixed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in `[0, 1)`, 53 bits.
-    fn next_unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
-    }
-
-    /// Two independent normal deviates.
-    ///
-    /// Source: Box and Muller, *A note on the generation of random normal deviates*, 1958.
-    fn next_normal(&mut self) -> [f64; 2] {
-        // 1 - u is in (0, 1], where the logarithm is finite.
-        let radius = (-2.0 * (1.0 - self.next_unit()).ln()).sqrt();
-        let (sin, cos) = (TAU * self.next_unit()).sin_cos();
-        [radius * cos, radius * sin]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,14 +165,6 @@ mod tests {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
         (mean, (squares / values.len() as f64).sqrt())
-    }
-
-    #[test]
-    fn the_generator_is_splitmix64() {
-        // From seed 0, as printed in the tests of many implementations of `splitmix64.c`.
-        let mut random = SplitMix64(0);
-        assert_eq!(random.next(), 0xe220_a839_7b1d_cdaf);
-        assert_eq!(random.next(), 0x6e78_9e6a_a1b9_65f4);
     }
 
     #[test]
