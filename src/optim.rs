@@ -4,22 +4,59 @@
 //! between steps (momenta) is state of the program. The learning rate and the number of the step are scalars of the
 //! state, so that changing the rate compiles nothing.
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod lion;
+mod nadam;
+mod rmsprop;
+mod schedule;
 mod sgd;
 
+pub use adadelta::Adadelta;
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use lion::Lion;
+pub use nadam::NAdam;
+pub use rmsprop::RmsProp;
+pub use schedule::{Cosine, Every, Exponential, OneCycle, Plateau, Schedule, Steps};
 pub use sgd::Sgd;
 
 use crate::tensor::Tensor;
-use kiln_ir::DType;
+use kiln_ir::{DType, TensorType};
 
-/// A tensor that an optimizer keeps for each parameter, in the parameter's type.
+/// What an optimizer keeps for each parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     /// The name, after that of the parameter: `fc1.weight.momentum`.
     pub name: &'static str,
     /// What every element starts with.
     pub initial: f64,
+    /// Whether it is one number, an `f64`, instead of a tensor of the parameter's type.
+    pub is_scalar: bool,
+}
+
+impl Slot {
+    /// A tensor of the parameter's type.
+    pub fn new(name: &'static str, initial: f64) -> Slot {
+        Slot { name, initial, is_scalar: false }
+    }
+
+    /// One `f64`.
+    pub fn scalar(name: &'static str, initial: f64) -> Slot {
+        Slot { name, initial, is_scalar: true }
+    }
+
+    /// The type for a parameter.
+    pub(crate) fn ty(&self, parameter: &TensorType) -> TensorType {
+        if self.is_scalar { TensorType::scalar(DType::F64) } else { parameter.clone() }
+    }
+}
+
+/// A gradient with the pull of a weight decay to zero.
+#[track_caller]
+fn decayed(gradient: &Tensor, parameter: &Tensor, weight_decay: f64) -> Tensor {
+    if weight_decay == 0.0 { gradient.clone() } else { gradient + parameter * weight_decay }
 }
 
 /// What an update yields.

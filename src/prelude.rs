@@ -5,11 +5,13 @@ pub use crate::nn::{
     AvgPool2d, Conv1d, Conv2d, Conv3d, Dropout, Embedding, Flatten, Gelu, Init, LayerNorm, Linear, MaxPool2d,
     Model, Module, Param, Relu, Sequential, Sigmoid, Silu, Tanh,
 };
-pub use crate::optim::{Adam, AdamW, Optimizer, Sgd};
+pub use crate::optim::{
+    Adadelta, Adagrad, Adam, AdamW, Cosine, Lion, NAdam, Optimizer, RmsProp, Schedule, Sgd,
+};
 pub use crate::tensor::{
     ConvOptions, Operand, Over, PerAxis, PoolOptions, Tensor, cat, einsum, f32, f64, i32, i64, keep, stack,
     where_,
 };
 pub use crate::trace::Tracer;
-pub use crate::trainer::Trainer;
+pub use crate::trainer::{EarlyStopping, Trainer};
 pub use kiln_ir::{DType, TensorData, TensorType};

@@ -129,6 +129,26 @@ impl Tensor {
         detached
     }
 
+    /// Adds this number to the loss of a program of training; elsewhere nothing happens. For penalties on activations:
+    ///
+    /// ```
+    /// # use kiln::prelude::*;
+    /// fn sparse(hidden: Tensor) -> Tensor {
+    ///     (hidden.abs().mean(..) * 1e-4).add_to_loss();
+    ///     hidden
+    /// }
+    /// ```
+    ///
+    /// Errors: it is not one floating-point number.
+    #[track_caller]
+    pub fn add_to_loss(&self) {
+        if self.rank() != 0 || !self.dtype().is_float() {
+            self.refuse("add_to_loss", "a loss is one floating-point number");
+        } else {
+            self.tracer.add_penalty(self);
+        }
+    }
+
     /// A constant tensor in the same trace.
     #[track_caller]
     pub fn constant(&self, data: TensorData) -> Tensor {

@@ -16,7 +16,7 @@ use crate::nn::ParamId;
 use crate::tensor::Tensor;
 use kiln_ir::{Emit, Graph, NodeId, Op, Source, TensorData, TensorType};
 use kiln_passes::gradient::{self, scalar_gradient};
-use recorder::{Frame, Random, Recorder, Tape, roles};
+use recorder::{Bound, Frame, Random, Recorder, Tape, roles};
 use smallvec::SmallVec;
 use std::cell::{Ref, RefCell};
 use std::panic::Location;
@@ -240,19 +240,42 @@ impl Tracer {
     }
 
     /// Makes an input the value of a parameter for the layers of the model.
-    pub(crate) fn bind_parameter(&self, parameter: ParamId, value: &Tensor) {
-        self.0.borrow_mut().parameters.insert(parameter, value.expect_id());
+    pub(crate) fn bind_parameter(&self, parameter: ParamId, input: &Tensor) {
+        let mut recorder = self.0.borrow_mut();
+        let value = input.expect_id();
+        let name = recorder.graph.node(value).name.clone().expect("an input has a name");
+        recorder.parameters.insert(parameter, Bound { name, value });
+    }
+
+    /// Gives a bound parameter another value for the rest of the trace.
+    pub(crate) fn rebind_parameter(&self, parameter: ParamId, value: &Tensor) {
+        // A poisoned value is a mistake already, and the trace goes on with the old one.
+        if let (Some(value), Some(bound)) = (value.id(), self.0.borrow_mut().parameters.get_mut(&parameter)) {
+            bound.value = value;
+        }
     }
 
     /// The value bound to a parameter, and its name.
     pub(crate) fn parameter(&self, parameter: ParamId) -> Option<(Tensor, Arc<str>)> {
         let recorder = self.0.borrow();
-        let id = *recorder.parameters.get(&parameter)?;
-        let node = recorder.graph.node(id);
-        let name = node.name.clone().expect("an input has a name");
-        let ty = node.ty().clone();
+        let Bound { name, value } = recorder.parameters.get(&parameter)?;
+        let (name, value) = (name.clone(), *value);
         drop(recorder);
-        Some((Tensor::new(self, Some(id), ty), name))
+        Some((self.tensor(value), name))
+    }
+
+    /// Adds a number to the loss of the program, if it is one of training.
+    pub(crate) fn add_penalty(&self, penalty: &Tensor) {
+        if self.is_training() {
+            self.0.borrow_mut().penalties.extend(penalty.id());
+        }
+    }
+
+    /// A loss with the penalties that were added so far, which are no longer kept.
+    #[track_caller]
+    pub(crate) fn with_penalties(&self, loss: Tensor) -> Tensor {
+        let penalties = std::mem::take(&mut self.0.borrow_mut().penalties);
+        penalties.into_iter().fold(loss, |loss, penalty| loss + self.tensor(penalty))
     }
 
     /// Makes an input (`i64[2]`: key and counter) the random state that [`draw`](Tracer::draw) draws from.
@@ -368,6 +391,6 @@ impl Tracer {
 
     /// Whether a node is the value of a parameter.
     pub(crate) fn is_parameter(&self, id: NodeId) -> bool {
-        self.0.borrow().parameters.values().any(|&value| value == id)
+        self.0.borrow().parameters.values().any(|bound| bound.value == id)
     }
 }

@@ -1,4 +1,4 @@
-//! Parameters: what training changes.
+//! Parameters: what training changes. Buffers: what a model computes for itself from step to step.
 
 use super::Init;
 use crate::error::Problem;
@@ -11,15 +11,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ParamId(u64);
 
-/// A parameter of a layer: its type, how it starts, and whether it is trained.
+/// A parameter or a buffer of a layer: its type, how it starts, and what changes it.
 ///
-/// A parameter holds no value: the trainer does, and a trace looks it up.
+/// It holds no value: the trainer does, and a trace looks it up.
 #[derive(Debug)]
 pub struct Param {
     id: ParamId,
     ty: TensorType,
     init: Init,
-    frozen: bool,
+    role: Role,
+}
+
+/// What changes a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// The optimizer.
+    Trained,
+    /// Nothing.
+    Frozen,
+    /// The model, with [`Param::set`].
+    Buffer,
 }
 
 impl Param {
@@ -27,7 +38,18 @@ impl Param {
     pub fn new(shape: impl Into<Shape>, init: Init) -> Param {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = ParamId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Param { id, ty: TensorType::new(DType::F32, shape), init, frozen: false }
+        Param { id, ty: TensorType::new(DType::F32, shape), init, role: Role::Trained }
+    }
+
+    /// A buffer of `f32`: state that is no parameter, such as running statistics. It gets no gradient; the model sets
+    /// its next value with [`set`](Param::set).
+    pub fn buffer(shape: impl Into<Shape>, init: Init) -> Param {
+        Param { role: Role::Buffer, ..Param::new(shape, init) }
+    }
+
+    /// The same with another start.
+    pub fn with_init(self, init: Init) -> Param {
+        Param { init, ..self }
     }
 
     /// The same with another element type.
@@ -37,7 +59,7 @@ impl Param {
 
     /// The same, not changed by training: it needs no gradient.
     pub fn frozen(self) -> Param {
-        Param { frozen: true, ..self }
+        Param { role: Role::Frozen, ..self }
     }
 
     /// Element type and shape.
@@ -50,9 +72,14 @@ impl Param {
         &self.init
     }
 
-    /// Whether training leaves it alone.
+    /// Whether the optimizer leaves it alone.
     pub fn is_frozen(&self) -> bool {
-        self.frozen
+        self.role != Role::Trained
+    }
+
+    /// Whether it is a buffer.
+    pub fn is_buffer(&self) -> bool {
+        self.role == Role::Buffer
     }
 
     pub(crate) fn id(&self) -> ParamId {
@@ -70,6 +97,23 @@ impl Param {
                 let problem = Problem::UnlistedParameter { shape: self.ty.shape.clone() };
                 x.tracer().refuse(problem, &[])
             }
+        }
+    }
+
+    /// Makes `value` what this buffer holds: for the rest of the trace, and, if that is a step of training, from then
+    /// on. No gradient flows through it.
+    ///
+    /// Errors: it is no buffer; the value has another type; the model does not list it.
+    #[track_caller]
+    pub fn set(&self, value: &Tensor) {
+        if !self.is_buffer() {
+            value.refuse("set", "only buffers can be set, and this is a parameter");
+        } else if *value.ty() != self.ty {
+            value.refuse("set", format!("the buffer is of type {}", self.ty));
+        } else if value.tracer().parameter(self.id).is_none() {
+            self.of(value);
+        } else {
+            value.tracer().rebind_parameter(self.id, &value.detach());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Adam and AdamW.
 
-use super::{Optimizer, Slot, Updated};
+use super::{Optimizer, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -13,7 +13,10 @@ use kiln_ir::DType;
 /// p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 /// ```
 ///
-/// Source: Kingma and Ba, *Adam: A Method for Stochastic Optimization*, 2015; where `eps` stands is PyTorch's choice.
+/// With AMSGrad the greatest `v` so far takes the place of `v` in the last line.
+///
+/// Sources: Kingma and Ba, *Adam: A Method for Stochastic Optimization*, 2015, where `eps` stands is PyTorch's choice;
+/// Reddi, Kale, Kumar, *On the Convergence of Adam and Beyond*, 2018.
 ///
 /// ```
 /// use kiln::prelude::*;
@@ -36,11 +39,12 @@ struct Settings {
     beta2: f64,
     eps: f64,
     weight_decay: f64,
+    amsgrad: bool,
 }
 
 impl Settings {
     fn new(learning_rate: f64, weight_decay: f64) -> Settings {
-        Settings { learning_rate, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay }
+        Settings { learning_rate, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay, amsgrad: false }
     }
 
     /// The size of the step and the correction of the deviations; in `f64`, because `1 - beta2^t` is a small
@@ -54,19 +58,25 @@ impl Settings {
 
     /// The moved parameter and the next momenta.
     fn step(&self, shared: &[Tensor], parameter: &Tensor, gradient: &Tensor, slots: &[Tensor]) -> Updated {
-        let ([step_size, correction, ..], [m, v]) = (shared, slots) else {
-            panic!("internal error: Adam has two scalars and two slots, not these; please report this")
+        let ([step_size, correction, ..], [m, v, greatest @ ..]) = (shared, slots) else {
+            panic!(
+                "internal error: Adam has two scalars and two slots or more, not these; please report this"
+            )
         };
         let m = m + (gradient - m) * (1.0 - self.beta1);
         let v = v * self.beta2 + gradient * gradient * (1.0 - self.beta2);
-        let deviation = v.sqrt() * correction + self.eps;
-        Updated { parameter: parameter - (&m / deviation) * step_size, slots: vec![m, v] }
+        let greatest = greatest.first().map(|greatest| greatest.maximum(&v));
+        let deviation = greatest.as_ref().unwrap_or(&v).sqrt() * correction + self.eps;
+        let parameter = parameter - (&m / deviation) * step_size;
+        Updated { parameter, slots: [m, v].into_iter().chain(greatest).collect() }
     }
-}
 
-fn momenta() -> Vec<Slot> {
-    // The names of PyTorch's optimizer state.
-    vec![Slot { name: "exp_avg", initial: 0.0 }, Slot { name: "exp_avg_sq", initial: 0.0 }]
+    fn slots(&self) -> Vec<Slot> {
+        // The names of PyTorch's optimizer state.
+        let mut slots = vec![Slot::new("exp_avg", 0.0), Slot::new("exp_avg_sq", 0.0)];
+        slots.extend(self.amsgrad.then(|| Slot::new("max_exp_avg_sq", 0.0)));
+        slots
+    }
 }
 
 impl Adam {
@@ -89,6 +99,11 @@ impl Adam {
     pub fn weight_decay(self, weight_decay: f64) -> Adam {
         Adam(Settings { weight_decay, ..self.0 })
     }
+
+    /// Whether steps are divided by the greatest mean square so far.
+    pub fn amsgrad(self, amsgrad: bool) -> Adam {
+        Adam(Settings { amsgrad, ..self.0 })
+    }
 }
 
 impl Optimizer for Adam {
@@ -101,7 +116,7 @@ impl Optimizer for Adam {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        momenta()
+        self.0.slots()
     }
 
     fn prepare(&self, learning_rate: &Tensor, step: &Tensor, dtype: DType) -> Vec<Tensor> {
@@ -109,10 +124,7 @@ impl Optimizer for Adam {
     }
 
     fn update(&self, shared: &[Tensor], parameter: &Tensor, gradient: &Tensor, slots: &[Tensor]) -> Updated {
-        match self.0.weight_decay {
-            0.0 => self.0.step(shared, parameter, gradient, slots),
-            decay => self.0.step(shared, parameter, &(gradient + parameter * decay), slots),
-        }
+        self.0.step(shared, parameter, &decayed(gradient, parameter, self.0.weight_decay), slots)
     }
 }
 
@@ -136,6 +148,11 @@ impl AdamW {
     pub fn weight_decay(self, weight_decay: f64) -> AdamW {
         AdamW(Settings { weight_decay, ..self.0 })
     }
+
+    /// Whether steps are divided by the greatest mean square so far.
+    pub fn amsgrad(self, amsgrad: bool) -> AdamW {
+        AdamW(Settings { amsgrad, ..self.0 })
+    }
 }
 
 impl Optimizer for AdamW {
@@ -148,7 +165,7 @@ impl Optimizer for AdamW {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        momenta()
+        self.0.slots()
     }
 
     fn prepare(&self, learning_rate: &Tensor, step: &Tensor, dtype: DType) -> Vec<Tensor> {

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Optimizer, Slot, Updated};
+use super::{Optimizer, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -65,7 +65,7 @@ impl Optimizer for Sgd {
     }
 
     fn slots(&self) -> Vec<Slot> {
-        if self.momentum == 0.0 { Vec::new() } else { vec![Slot { name: "momentum", initial: 0.0 }] }
+        if self.momentum == 0.0 { Vec::new() } else { vec![Slot::new("momentum", 0.0)] }
     }
 
     fn prepare(&self, learning_rate: &Tensor, step: &Tensor, dtype: DType) -> Vec<Tensor> {
@@ -78,10 +78,7 @@ impl Optimizer for Sgd {
     }
 
     fn update(&self, shared: &[Tensor], parameter: &Tensor, gradient: &Tensor, slots: &[Tensor]) -> Updated {
-        let decayed = match self.weight_decay {
-            0.0 => gradient.clone(),
-            decay => gradient + parameter * decay,
-        };
+        let decayed = decayed(gradient, parameter, self.weight_decay);
         let [old] = slots else {
             return Updated { parameter: parameter - decayed * &shared[0], slots: Vec::new() };
         };

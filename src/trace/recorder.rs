@@ -16,7 +16,9 @@ pub(super) struct Recorder {
     pub(super) mistakes: Vec<Mistake>,
     pub(super) frame: Frame,
     pub(super) training: bool,
-    pub(super) parameters: HashMap<ParamId, NodeId>,
+    pub(super) parameters: HashMap<ParamId, Bound>,
+    /// What is added to the loss.
+    pub(super) penalties: Vec<NodeId>,
     pub(super) random: Option<Random>,
     pub(super) detached: BTreeSet<NodeId>,
     pub(super) eager: Option<Tape>,
@@ -31,6 +33,12 @@ pub(super) struct Frame {
     pub(super) function: Option<&'static str>,
     /// The user's line that all ops get, if it is pinned.
     pub(super) pinned: Option<&'static Location<'static>>,
+}
+
+/// The value of a parameter at this point of the trace.
+pub(super) struct Bound {
+    pub(super) name: Arc<str>,
+    pub(super) value: NodeId,
 }
 
 /// The random state of the program, and how far this trace has advanced it.
@@ -53,6 +61,7 @@ impl Recorder {
             frame: Frame { scope: Arc::from(""), function: None, pinned: None },
             training: false,
             parameters: HashMap::new(),
+            penalties: Vec::new(),
             random: None,
             detached: BTreeSet::new(),
             eager,

@@ -20,9 +20,9 @@ pub(crate) trait Backend {
     /// Makes the program for batches of these types, so that the first run need not.
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error>;
 
-    /// One step of training: updates the state and returns the loss. The call that is made most often: a compiled
-    /// backend allocates nothing in it.
-    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error>;
+    /// Runs a program whose first result is a number, updates the state and returns the number. The call that is made
+    /// most often, for a step of training: a compiled backend allocates nothing in it.
+    fn step(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<f64, Error>;
 
     /// Runs a program: returns its results, and updates the state.
     fn run(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<Vec<TensorData>, Error>;
@@ -61,8 +61,8 @@ impl Interpreter {
 }
 
 impl Backend for Interpreter {
-    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error> {
-        Ok(self.run(plan, Task::Train, batch)?[0].get(0).as_f64())
+    fn step(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<f64, Error> {
+        Ok(self.run(plan, task, batch)?[0].get(0).as_f64())
     }
 
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {
@@ -111,8 +111,8 @@ impl Eager {
 }
 
 impl Backend for Eager {
-    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error> {
-        Ok(self.run(plan, Task::Train, batch)?[0].get(0).as_f64())
+    fn step(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<f64, Error> {
+        Ok(self.run(plan, task, batch)?[0].get(0).as_f64())
     }
 
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {

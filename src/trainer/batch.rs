@@ -27,6 +27,13 @@ impl From<Vec<TensorType>> for Types {
     }
 }
 
+/// No tensors: the targets of a model that computes its loss itself.
+impl From<()> for Types {
+    fn from((): ()) -> Types {
+        Types(SmallVec::new())
+    }
+}
+
 impl Types {
     /// Checks that the tensors are of these types; `role` is `input` or `target`.
     pub(crate) fn check(
@@ -52,6 +59,12 @@ impl Types {
 pub trait Batch {
     /// The tensors, in order.
     fn tensors(&self) -> SmallVec<[&TensorData; 4]>;
+}
+
+impl Batch for () {
+    fn tensors(&self) -> SmallVec<[&TensorData; 4]> {
+        SmallVec::new()
+    }
 }
 
 impl Batch for TensorData {

@@ -54,8 +54,8 @@ impl Compiled {
 }
 
 impl Backend for Compiled {
-    fn step(&mut self, plan: &Plan<'_>, batch: Sides<'_>) -> Result<f64, Error> {
-        self.execute(plan, Task::Train, batch).map(|executable| executable.scalar(0))
+    fn step(&mut self, plan: &Plan<'_>, task: Task, batch: Sides<'_>) -> Result<f64, Error> {
+        self.execute(plan, task, batch).map(|executable| executable.scalar(0))
     }
 
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {

@@ -1,11 +1,14 @@
 //! What a trainer traces: the training program and the programs that share its state.
 //!
-//! All programs have the same inputs first, the state in the order of [`Plan::state`]: parameters, the optimizer's
-//! slots, then the learning rate, the number of the step and the random state; after these the batch. The training
-//! program returns the loss, then each changed piece of state as the next value of its input.
+//! All programs have the same inputs first, the state in the order of [`Plan::state`]: parameters and buffers, what
+//! optimizers keep for them, then learning rate and number of steps of each group, the number of batches whose
+//! gradients are accumulated, and the random state; after these the batch. A program returns its results, then each
+//! changed piece of state as the next value of its input.
 
+use super::program::{NamedProgram, Step};
+use super::update::Rules;
 use crate::eager::Value;
-use crate::error::{Error, Mistake, Problem, Unreached};
+use crate::error::{Error, Mistake, Problem};
 use crate::nn::{Init, Module, Param, ParamId, parameters_of};
 use crate::optim::Optimizer;
 use crate::state::write_bytes;
@@ -13,7 +16,8 @@ use crate::tensor::Tensor;
 use crate::trace::Tracer;
 use kiln_ir::{DType, Graph, Source, TensorData, TensorType};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -27,12 +31,16 @@ pub(crate) type Loss<'m> = Box<dyn Fn(&Tensor, &[Tensor]) -> Tensor + 'm>;
 pub enum Task {
     /// One step of training: returns the loss, and the next state.
     Train,
+    /// Adds the gradients of a batch to those that the next step of training uses: returns the loss, and the next state.
+    Accumulate,
     /// The loss and the prediction, as outside of training.
     Evaluate,
     /// The prediction, as outside of training. Takes no targets.
     Predict,
     /// The loss and the gradient of each trained parameter, as in training.
     Gradients,
+    /// A program of the user's, by its number: what it returns, and, if it trains, the next state. Takes no targets.
+    Program(usize),
 }
 
 /// One value that stays from step to step.
@@ -43,6 +51,7 @@ pub(crate) struct StateValue {
 }
 
 /// What a value of the state begins with. It is drawn or filled in where it is kept: nothing is made only to be copied.
+#[derive(Clone)]
 pub(crate) enum Initial {
     /// A draw with a seed and the number of the parameter.
     Drawn { init: Init, seed: u64, index: u64 },
@@ -76,22 +85,63 @@ impl StateValue {
     }
 }
 
-/// A parameter of the model; its index is that of its state.
+/// A parameter or buffer of the model; its index is that of its state.
 pub(crate) struct Parameter {
     pub name: String,
     pub id: ParamId,
-    /// Where its slots begin in the state; nothing when it is frozen.
-    pub slots: Option<usize>,
+    pub is_buffer: bool,
+    /// Nothing when no optimizer changes it.
+    pub trained: Option<Trained>,
 }
+
+/// What is kept for a trained parameter, by its places in the state.
+pub(crate) struct Trained {
+    /// The group that it belongs to.
+    pub group: usize,
+    /// What the optimizer keeps.
+    pub slots: Range<usize>,
+    /// The moving average of the parameter.
+    pub average: Option<usize>,
+    /// The sum of the gradients of batches since the last step.
+    pub accumulated: Option<usize>,
+}
+
+/// Parameters that follow one optimizer.
+pub(crate) struct Group<'m> {
+    pub name: String,
+    /// Whether it is for the parameter of this name and type.
+    pub takes: Takes<'m>,
+    pub optimizer: Box<dyn Optimizer + 'm>,
+}
+
+/// Whether something is for the parameter of this name and type.
+pub(crate) type Takes<'m> = Box<dyn Fn(&str, &TensorType) -> bool + 'm>;
 
 /// Everything that is decided before the first trace.
 pub(crate) struct Plan<'m> {
     pub forward: Forward<'m>,
     pub loss: Loss<'m>,
-    pub optimizer: Box<dyn Optimizer + 'm>,
+    pub programs: Vec<NamedProgram<'m>>,
+    pub groups: Vec<Group<'m>>,
+    pub rules: Rules<'m>,
     pub parameters: Vec<Parameter>,
     pub state: Vec<StateValue>,
     /// The user's call of `compile`: the line of what no line of the model stands for.
+    pub location: &'static Location<'static>,
+    /// The place in the state of the first group's learning rate, after which come the other scalars.
+    first_scalar: usize,
+}
+
+/// What a plan is made of.
+pub(crate) struct Parts<'m> {
+    pub module: &'m dyn Module,
+    pub forward: Forward<'m>,
+    pub loss: Loss<'m>,
+    pub programs: Vec<NamedProgram<'m>>,
+    /// The first group that takes a parameter has it.
+    pub groups: Vec<Group<'m>>,
+    pub rules: Rules<'m>,
+    pub seed: u64,
     pub location: &'static Location<'static>,
 }
 
@@ -111,15 +161,8 @@ struct Inputs {
 }
 
 impl<'m> Plan<'m> {
-    pub fn new(
-        module: &'m dyn Module,
-        forward: Forward<'m>,
-        loss: Loss<'m>,
-        optimizer: Box<dyn Optimizer + 'm>,
-        is_frozen: impl Fn(&str) -> bool,
-        seed: u64,
-        location: &'static Location<'static>,
-    ) -> Result<Plan<'m>, Error> {
+    pub fn new(parts: Parts<'m>, is_frozen: impl Fn(&str) -> bool) -> Result<Plan<'m>, Error> {
+        let Parts { module, forward, loss, programs, groups, rules, seed, location } = parts;
         let found = distinct(parameters_of(module), location)?;
         let mut state: Vec<StateValue> = Vec::new();
         for (index, (name, param)) in found.iter().enumerate() {
@@ -127,35 +170,48 @@ impl<'m> Plan<'m> {
             state.push(StateValue { name: name.clone(), ty: param.ty().clone(), initial });
         }
         let mut parameters = Vec::new();
-        for (name, param) in found {
-            let is_trained = !param.is_frozen() && !is_frozen(&name);
-            let slots = is_trained.then_some(state.len());
-            if is_trained {
-                state.extend(optimizer.slots().into_iter().map(|slot| {
-                    StateValue::filled(format!("{name}.{}", slot.name), param.ty().clone(), slot.initial)
-                }));
-            }
-            parameters.push(Parameter { name, id: param.id(), slots });
+        for (index, (name, param)) in found.into_iter().enumerate() {
+            let group = groups.iter().position(|group| (group.takes)(&name, param.ty()));
+            let trained = match group {
+                Some(group) if !param.is_frozen() && !is_frozen(&name) => {
+                    Some(kept(&mut state, index, group, groups[group].optimizer.as_ref(), &rules))
+                }
+                Some(_) | None => None,
+            };
+            parameters.push(Parameter { name, id: param.id(), is_buffer: param.is_buffer(), trained });
         }
-        let scalar =
-            |name: &str, value| StateValue::filled(name.to_string(), TensorType::scalar(DType::F64), value);
-        state.push(scalar("learning_rate", optimizer.learning_rate()));
-        state.push(scalar("step", 0.0));
+        let first_scalar = state.len();
+        let mut add = |name: String, value| {
+            state.push(StateValue::filled(name, TensorType::scalar(DType::F64), value));
+        };
+        for (index, group) in groups.iter().enumerate() {
+            // The first group has the names without its own: in most trainings it is the only one.
+            let suffix = if index == 0 { String::new() } else { format!(".{}", group.name) };
+            add(format!("learning_rate{suffix}"), group.optimizer.learning_rate());
+            add(format!("step{suffix}"), 0.0);
+        }
+        if rules.accumulates() {
+            add("accumulated".to_string(), 0.0);
+        }
         let random = TensorData::new([2], vec![seed as i64, 0]);
-        state.push(StateValue {
-            name: "random".to_string(),
-            ty: random.ty(),
-            initial: Initial::Given(random),
-        });
-        Ok(Plan { forward, loss, optimizer, parameters, state, location })
+        let (name, ty) = ("random".to_string(), random.ty());
+        state.push(StateValue { name, ty, initial: Initial::Given(random) });
+        Ok(Plan { forward, loss, programs, groups, rules, parameters, state, location, first_scalar })
     }
 
-    pub fn learning_rate(&self) -> usize {
-        self.state.len() - 3
+    /// The place of a group's learning rate.
+    pub fn learning_rate(&self, group: usize) -> usize {
+        self.first_scalar + 2 * group
     }
 
-    pub fn step(&self) -> usize {
-        self.state.len() - 2
+    /// The place of a group's number of steps.
+    pub fn step(&self, group: usize) -> usize {
+        self.first_scalar + 2 * group + 1
+    }
+
+    /// The place of the number of batches whose gradients wait for a step, if gradients are accumulated.
+    pub fn accumulated(&self) -> Option<usize> {
+        self.rules.accumulates().then_some(self.state.len() - 2)
     }
 
     pub fn random(&self) -> usize {
@@ -164,7 +220,7 @@ impl<'m> Plan<'m> {
 
     /// The graph of a program for a batch of these types.
     pub fn graph(&self, task: Task, inputs: &[TensorType], targets: &[TensorType]) -> Result<Graph, Error> {
-        let tracer = Tracer::new(task.name());
+        let tracer = Tracer::new(self.name(task));
         let state = self.state.iter().map(|value| tracer.input(&value.name, value.ty.clone())).collect();
         let side = |name: &str, types: &[TensorType]| -> Vec<Tensor> {
             let named =
@@ -172,7 +228,7 @@ impl<'m> Plan<'m> {
             types.iter().enumerate().map(named).collect()
         };
         let inputs = Inputs { state, inputs: side("input", inputs), targets: side("target", targets) };
-        let traced = self.trace(&tracer, task, &inputs)?;
+        let traced = self.trace(&tracer, task, inputs)?;
         let results: Vec<&Tensor> = traced.results.iter().collect();
         let mut graph = tracer.finish(&results)?;
         for (index, value) in &traced.updates {
@@ -195,109 +251,100 @@ impl<'m> Plan<'m> {
             values.iter().map(|value| tracer.input_value(name, value.clone())).collect()
         };
         let inputs = Inputs { state, inputs: side("input", batch[0]), targets: side("target", batch[1]) };
-        self.trace(tracer, task, &inputs)
+        self.trace(tracer, task, inputs)
     }
 
-    fn trace(&self, tracer: &Tracer, task: Task, inputs: &Inputs) -> Result<Traced, Error> {
-        for (parameter, value) in self.parameters.iter().zip(&inputs.state) {
+    fn trace(&self, tracer: &Tracer, task: Task, inputs: Inputs) -> Result<Traced, Error> {
+        let Inputs { state, inputs, targets } = inputs;
+        for (parameter, value) in self.parameters.iter().zip(&state) {
             tracer.bind_parameter(parameter.id, value);
         }
-        tracer.bind_random(&inputs.state[self.random()]);
-        tracer.set_training(matches!(task, Task::Train | Task::Gradients));
-        let prediction = (self.forward)(&inputs.inputs);
-        if task == Task::Predict {
-            tracer.check()?;
-            return Ok(Traced { results: vec![prediction], updates: Vec::new() });
-        }
-        let loss = (self.loss)(&prediction, &inputs.targets);
-        if loss.rank() != 0 || !loss.dtype().is_float() {
-            let problem = Problem::NotScalar { what: "the loss", ty: loss.ty().clone() };
-            tracer.at(self.location, || tracer.refuse(problem, &[("loss", &loss)]));
-        }
-        tracer.check()?;
-        match task {
-            Task::Predict | Task::Evaluate => {
-                Ok(Traced { results: vec![loss, prediction], updates: Vec::new() })
+        tracer.bind_random(&state[self.random()]);
+        let is_training = match task {
+            Task::Train | Task::Accumulate | Task::Gradients => true,
+            Task::Evaluate | Task::Predict => false,
+            Task::Program(index) => self.programs[index].is_training,
+        };
+        tracer.set_training(is_training);
+        let step = Step::new(self, tracer, state);
+        let results = match task {
+            Task::Program(index) => (self.programs[index].body)(&step, &inputs),
+            Task::Predict => vec![(self.forward)(&inputs)],
+            Task::Train | Task::Accumulate | Task::Evaluate | Task::Gradients => {
+                self.trace_with_loss(&step, task, &inputs, &targets)
             }
+        };
+        tracer.check()?;
+        let has_next_state = is_training && task != Task::Gradients;
+        let updates = step.finish()?;
+        Ok(Traced { results, updates: if has_next_state { updates } else { Vec::new() } })
+    }
+
+    fn trace_with_loss(
+        &self,
+        step: &Step<'_>,
+        task: Task,
+        inputs: &[Tensor],
+        targets: &[Tensor],
+    ) -> Vec<Tensor> {
+        let prediction = (self.forward)(inputs);
+        let tracer = prediction.tracer();
+        let loss = (self.loss)(&prediction, targets);
+        let loss = tracer.at(self.location, || tracer.with_penalties(loss));
+        match task {
             Task::Gradients => {
-                let gradients = self.gradients(tracer, &loss, &inputs.state)?;
-                let results = std::iter::once(loss).chain(gradients.into_iter().map(|(_, g)| g)).collect();
-                Ok(Traced { results, updates: Vec::new() })
+                let gradients = step.all_gradients(&loss);
+                std::iter::once(loss).chain(gradients.into_tensors()).collect()
             }
             Task::Train => {
-                let gradients = self.gradients(tracer, &loss, &inputs.state)?;
-                let update = || self.update(tracer, &inputs.state, &gradients);
-                let updates = tracer.at(self.location, || tracer.within(self.optimizer.name(), update));
-                tracer.check()?;
-                Ok(Traced { results: vec![loss], updates })
+                step.apply_with_accumulated(step.all_gradients(&loss));
+                vec![loss]
+            }
+            Task::Accumulate => {
+                step.accumulate(step.all_gradients(&loss));
+                vec![loss]
+            }
+            Task::Evaluate | Task::Predict | Task::Program(_) => {
+                step.check_loss(&loss);
+                vec![loss, prediction]
             }
         }
     }
 
-    /// The gradient of each trained parameter, by its index; an error names those that get none.
-    fn gradients(
-        &self,
-        tracer: &Tracer,
-        loss: &Tensor,
-        state: &[Tensor],
-    ) -> Result<Vec<(usize, Tensor)>, Error> {
-        let trained: Vec<usize> =
-            (0..self.parameters.len()).filter(|&i| self.parameters[i].slots.is_some()).collect();
-        let values: Vec<&Tensor> = trained.iter().map(|&i| &state[i]).collect();
-        let (mut gradients, mut unreached) = (Vec::new(), Vec::new());
-        for (&index, gradient) in trained.iter().zip(tracer.derive(loss, &values)) {
-            match gradient {
-                Ok(gradient) => gradients.push((index, gradient)),
-                Err(cuts) => {
-                    let StateValue { name, ty, .. } = &self.state[index];
-                    unreached.push(Unreached { name: name.clone(), ty: ty.clone(), cuts });
-                }
-            }
-        }
-        if unreached.is_empty() { Ok(gradients) } else { Err(Error::NoGradient(unreached)) }
-    }
-
-    /// The next values of the state.
-    fn update(
-        &self,
-        tracer: &Tracer,
-        state: &[Tensor],
-        gradients: &[(usize, Tensor)],
-    ) -> Vec<(usize, Tensor)> {
-        let (rate, step) = (&state[self.learning_rate()], &state[self.step()] + 1.0);
-        let mut shared: BTreeMap<DType, Vec<Tensor>> = BTreeMap::new();
-        let mut updates = Vec::new();
-        for (index, gradient) in gradients {
-            let parameter = &self.parameters[*index];
-            let first = parameter.slots.expect("a parameter with a gradient is trained");
-            let shared = shared
-                .entry(gradient.dtype())
-                .or_insert_with(|| self.optimizer.prepare(rate, &step, gradient.dtype()));
-            let slots = &state[first..first + self.optimizer.slots().len()];
-            let updated = tracer.in_layer(Some(&parameter.name), || {
-                self.optimizer.update(shared, &state[*index], gradient, slots)
-            });
-            updates.push((*index, updated.parameter));
-            updates.extend((first..).zip(updated.slots));
-        }
-        updates.push((self.step(), step));
-        updates.extend(tracer.next_random_state().map(|next| (self.random(), next)));
-        // Inputs and their next values in one order, which makes dumps readable.
-        updates.sort_by_key(|(index, _)| *index);
-        updates
-    }
-}
-
-impl Task {
-    /// The name of the program's graph.
-    fn name(self) -> &'static str {
-        match self {
+    /// The name of a program's graph.
+    fn name(&self, task: Task) -> &str {
+        match task {
             Task::Train => "train",
+            Task::Accumulate => "accumulate",
             Task::Evaluate => "evaluate",
             Task::Predict => "predict",
             Task::Gradients => "gradients",
+            Task::Program(index) => &self.programs[index].name,
         }
     }
+}
+
+/// Adds to the state what is kept for a trained parameter, which is at `index`.
+fn kept(
+    state: &mut Vec<StateValue>,
+    index: usize,
+    group: usize,
+    optimizer: &dyn Optimizer,
+    rules: &Rules<'_>,
+) -> Trained {
+    let StateValue { name, ty, initial } = &state[index];
+    let (name, ty, start) = (name.clone(), ty.clone(), initial.clone());
+    let mut add = |suffix: &str, ty: TensorType, initial: Initial| {
+        state.push(StateValue { name: format!("{name}.{suffix}"), ty, initial });
+        state.len() - 1
+    };
+    let slots =
+        optimizer.slots().into_iter().map(|slot| add(slot.name, slot.ty(&ty), Initial::Filled(slot.initial)));
+    let slots: Vec<usize> = slots.collect();
+    let average = rules.average.map(|_| add("average", ty.clone(), start));
+    let accumulated = rules.accumulates().then(|| add("accumulated", ty.clone(), Initial::Filled(0.0)));
+    let slots = slots.first().map_or(0..0, |&first| first..first + slots.len());
+    Trained { group, slots, average, accumulated }
 }
 
 /// `input`, or `input.1` where there are several.

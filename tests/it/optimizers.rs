@@ -1,8 +1,12 @@
-//! Optimizers against steps computed here, in `f64`, by the formulas that PyTorch documents.
+//! Optimizers against steps computed here, in `f64`, by the formulas that PyTorch documents, and against steps that
+//! PyTorch computed. Also what stands between gradients and optimizers: clipping, schedules, constraints, averages.
 
 use super::support::assert_within;
+use kiln::TrainerBuilder;
 use kiln::nn::{Init, Param};
+use kiln::optim::{Exponential, OneCycle, Plateau, Steps};
 use kiln::prelude::*;
+use kiln::trainer::Constraint;
 
 /// A parameter of two elements whose gradient is the batch.
 struct Point {
@@ -93,4 +97,286 @@ fn adam_decays_through_the_gradient() {
 fn adamw_decays_beside_the_gradient() {
     let optimizer = AdamW::new(0.01).betas(0.9, 0.99).eps(1e-3).weight_decay(0.1);
     check(optimizer, |step, p, g, state| adam(step, p * (1.0 - 0.01 * 0.1), g, state));
+}
+
+/// Trains a parameter that starts with ones along the gradients: its values after each step.
+#[track_caller]
+fn path(set_up: impl Fn(TrainerBuilder<'_>) -> TrainerBuilder<'_>) -> Vec<[f64; 2]> {
+    let model = Point { p: Param::new([2], Init::Ones) };
+    let trainer = Trainer::of(&model, |x| model.p.of(&x[0])).loss(|p, gradient| (p * gradient).sum(..));
+    let mut trainer = set_up(trainer).compile(f32(&[2]), f32(&[2])).unwrap();
+    let step = |gradient: &[f32; 2]| {
+        let batch = TensorData::new([2], gradient.to_vec());
+        trainer.step(&batch, &batch).unwrap();
+        let p = trainer.parameter("p").unwrap();
+        [p.get(0).as_f64(), p.get(1).as_f64()]
+    };
+    GRADIENTS.iter().map(step).collect()
+}
+
+#[track_caller]
+fn assert_path(found: &[[f64; 2]], expected: [[f64; 2]; 4]) {
+    for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((found - expected).abs() < 2e-6, "{found} instead of {expected}");
+    }
+}
+
+/// Compares with PyTorch, in `f64`, on a parameter that starts with ones:
+/// `for g in GRADIENTS: p.grad = tensor(g); optimizer.step(); print(p.tolist())`.
+#[track_caller]
+fn check_path(optimizer: impl Optimizer + Clone + 'static, expected: [[f64; 2]; 4]) {
+    assert_path(&path(|trainer| trainer.optimizer(optimizer.clone())), expected);
+}
+
+#[test]
+fn adagrad_is_that_of_pytorch() {
+    // Adagrad(p, 0.1, lr_decay=0.01, weight_decay=0.1, initial_accumulator_value=0.2, eps=1e-3)
+    let optimizer = Adagrad::new(0.1).lr_decay(0.01).weight_decay(0.1).initial_accumulator(0.2).eps(1e-3);
+    check_path(
+        optimizer,
+        [
+            [0.919928627, 1.097290105],
+            [0.895355228, 1.048377323],
+            [0.921092028, 1.033080466],
+            [0.910010728, 1.083886686],
+        ],
+    );
+}
+
+#[test]
+fn adadelta_is_that_of_pytorch() {
+    // Adadelta(p, 0.5, rho=0.8, eps=1e-3, weight_decay=0.1)
+    check_path(
+        Adadelta::new(0.5).rho(0.8).eps(1e-3).weight_decay(0.1),
+        [
+            [0.964887656, 1.03533088],
+            [0.947885542, 1.008126255],
+            [0.966455401, 0.997744564],
+            [0.956707459, 1.031636475],
+        ],
+    );
+}
+
+#[test]
+fn rmsprop_is_that_of_pytorch() {
+    // RMSprop(p, 0.05, alpha=0.9, eps=1e-3, weight_decay=0.1)
+    check_path(
+        RmsProp::new(0.05).alpha(0.9).eps(1e-3).weight_decay(0.1),
+        [
+            [0.842715081, 1.157851162],
+            [0.794272869, 1.07475369],
+            [0.851249269, 1.047125462],
+            [0.828323802, 1.139392576],
+        ],
+    );
+    // RMSprop(p, 0.05, alpha=0.9, eps=1e-2, momentum=0.9, centered=True)
+    check_path(
+        RmsProp::new(0.05).alpha(0.9).eps(1e-2).momentum(0.9).centered(true),
+        [
+            [0.84375, 1.163934426],
+            [0.670464661, 1.238322342],
+            [0.59668202, 1.286232866],
+            [0.530277643, 1.427713897],
+        ],
+    );
+}
+
+#[test]
+fn amsgrad_is_that_of_pytorch() {
+    // Adam(p, 0.05, betas=(0.9, 0.5), eps=1e-3, amsgrad=True)
+    check_path(
+        Adam::new(0.05).betas(0.9, 0.5).eps(1e-3).amsgrad(true),
+        [
+            [0.9500998, 1.049975012],
+            [0.914733289, 1.062859174],
+            [0.90523956, 1.068591098],
+            [0.898270763, 1.087720021],
+        ],
+    );
+    // AdamW(p, 0.05, betas=(0.9, 0.5), eps=1e-3, amsgrad=True, weight_decay=0.1)
+    check_path(
+        AdamW::new(0.05).betas(0.9, 0.5).eps(1e-3).amsgrad(true).weight_decay(0.1),
+        [
+            [0.9450998, 1.044975012],
+            [0.90500779, 1.052634299],
+            [0.890989022, 1.053103051],
+            [0.87956528, 1.066966459],
+        ],
+    );
+}
+
+#[test]
+fn nadam_is_that_of_pytorch() {
+    // NAdam(p, 0.05, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1, momentum_decay=0.1)
+    check_path(
+        NAdam::new(0.05).betas(0.8, 0.9).eps(1e-3).weight_decay(0.1).momentum_decay(0.1),
+        [
+            [0.94527936, 1.054783008],
+            [0.922763215, 1.030312195],
+            [0.936898884, 1.021161089],
+            [0.923158885, 1.058701455],
+        ],
+    );
+}
+
+// PyTorch has no Lion.
+#[test]
+fn lion_follows_the_sign_of_its_momentum() {
+    check(Lion::new(0.01).weight_decay(0.1), |_, p, g, [m, _]| {
+        let mixed = 0.9 * *m + 0.1 * g;
+        let sign = if mixed == 0.0 { 0.0 } else { mixed.signum() };
+        *m = 0.99 * *m + 0.01 * g;
+        p - 0.01 * (sign + 0.1 * p)
+    });
+}
+
+#[test]
+fn gradients_are_clipped_as_by_pytorch() {
+    // torch.nn.utils.clip_grad_norm_([p], 0.7) before SGD(p, 0.1)
+    assert_path(
+        &path(|trainer| trainer.optimizer(Sgd::new(0.1)).clip_norm(0.7)),
+        [
+            [0.983022514, 1.067909942],
+            [0.976057261, 0.998257408],
+            [1.006057261, 0.973257408],
+            [1.006057261, 1.043257361],
+        ],
+    );
+    // torch.nn.utils.clip_grad_value_([p], 0.4)
+    assert_path(
+        &path(|trainer| trainer.optimizer(Sgd::new(0.1)).clip_value(0.4)),
+        [[0.96, 1.04], [0.95, 1.0], [0.98, 0.975], [0.98, 1.015]],
+    );
+}
+
+#[test]
+fn accumulated_gradients_make_one_step() {
+    // Adam(p, 0.05, eps=1e-3), of which each step follows the mean of two gradients.
+    let first = [0.950166113, 1.0499002];
+    assert_path(
+        &path(|trainer| trainer.optimizer(Adam::new(0.05).eps(1e-3)).accumulate(2)),
+        [[1.0, 1.0], first, first, [0.936905182, 1.099794098]],
+    );
+}
+
+#[test]
+fn averages_are_those_of_pytorch() {
+    // AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.8)) after four steps of SGD(p, 0.1)
+    let model = Point { p: Param::new([2], Init::Ones) };
+    let trainer = Trainer::of(&model, |x| model.p.of(&x[0])).loss(|p, gradient| (p * gradient).sum(..));
+    let trainer = trainer.optimizer(Sgd::new(0.1)).average(0.8);
+    let mut trainer = trainer.compile(f32(&[2]), f32(&[2])).unwrap();
+    for gradient in GRADIENTS {
+        let batch = TensorData::new([2], gradient.to_vec());
+        trainer.step(&batch, &batch).unwrap();
+    }
+    let value = trainer.parameter("p").unwrap();
+    trainer.swap_averages();
+    assert_within(&trainer.parameter("p").unwrap(), &[0.95592, 1.1722], 1e-6);
+    trainer.swap_averages();
+    assert_eq!(trainer.parameter("p").unwrap(), value);
+}
+
+/// The rows [3, 4] and [0.3, -0.4] under a constraint.
+fn constrained(constraint: Constraint) -> TensorData {
+    let model = Linear::new(2, 2).without_bias();
+    let trainer = Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.0));
+    let trainer = trainer.constrain(|name, _| name == "weight", constraint);
+    let mut trainer = trainer.compile(f32(&[1, 2]), f32(&[1, 2])).unwrap();
+    let rows = TensorData::new([2, 2], vec![3f32, 4.0, 0.3, -0.4]);
+    trainer.set_parameter("weight", rows).unwrap();
+    let batch = TensorData::new([1, 2], vec![0f32; 2]);
+    trainer.step(&batch, &batch).unwrap();
+    trainer.parameter("weight").unwrap()
+}
+
+#[test]
+fn constraints_hold_after_a_step() {
+    // torch.renorm(weight, 2, 0, 2.0)
+    assert_within(&constrained(Constraint::MaxNorm(2.0)), &[1.2, 1.6, 0.3, -0.4], 1e-6);
+    assert_within(&constrained(Constraint::UnitNorm), &[0.6, 0.8, 0.6, -0.8], 1e-6);
+    assert_within(&constrained(Constraint::NonNegative), &[3.0, 4.0, 0.3, 0.0], 1e-6);
+}
+
+#[track_caller]
+fn assert_factors(schedule: impl Schedule, expected: &[f64]) {
+    for (step, expected) in expected.iter().enumerate() {
+        let found = schedule.factor(step as u64);
+        assert!((found - expected).abs() < 1e-9, "step {step}: {found} instead of {expected}");
+    }
+}
+
+/// Of an optimizer with a learning rate of 1: `print(o.param_groups[0]['lr']); o.step(); schedule.step()`.
+#[test]
+fn schedules_are_those_of_pytorch() {
+    // StepLR(o, 3, 0.5)
+    assert_factors(Steps { size: 3, gamma: 0.5 }, &[1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]);
+    // ExponentialLR(o, 0.9)
+    assert_factors(Exponential { gamma: 0.9 }, &[1.0, 0.9, 0.81, 0.729, 0.6561]);
+    // CosineAnnealingLR(o, 6, 0.1)
+    let cosine = [1.0, 0.939711432, 0.775, 0.55, 0.325, 0.160288568, 0.1];
+    assert_factors(Cosine::new(6).floor(0.1), &cosine);
+    // LinearLR(o, 0.25, total_iters=3) has these first.
+    assert_factors(Cosine::new(10).warm_up(4), &[0.25, 0.5, 0.75, 1.0, 1.0]);
+    // OneCycleLR(o, 1.0, total_steps=10)
+    let cycle = [
+        0.04,
+        0.52,
+        1.0,
+        0.950484632,
+        0.811745654,
+        0.611262022,
+        0.388741978,
+        0.188258346,
+        0.049519368,
+        4e-06,
+    ];
+    assert_factors(OneCycle::new(10), &cycle);
+    assert_factors(Exponential { gamma: 0.5 }.every(2), &[1.0, 1.0, 0.5, 0.5, 0.25]);
+}
+
+#[test]
+fn a_plateau_lowers_the_rate_as_in_pytorch() {
+    // ReduceLROnPlateau(o, factor=0.5, patience=1, threshold=0.01, cooldown=2), each with `schedule.step(measure)`
+    let mut plateau = Plateau::new().factor(0.5).patience(1).threshold(0.01).cooldown(2);
+    let measures = [1.0, 0.995, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.5, 0.6, 0.6];
+    let expected = [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.125];
+    let mut rate = 1.0;
+    for (measure, expected) in measures.into_iter().zip(expected) {
+        rate *= plateau.observe(measure);
+        assert_eq!(rate, expected, "at {measure}");
+    }
+}
+
+#[test]
+fn a_schedule_changes_the_rate_and_compiles_nothing() {
+    let halves = |step: u64| 0.5f64.powi(step as i32);
+    let found = path(|trainer| trainer.optimizer(Sgd::new(0.1)).schedule(halves));
+    let (mut expected, mut p) = ([[0.0; 2]; 4], [1.0; 2]);
+    for (step, gradient) in GRADIENTS.iter().enumerate() {
+        for element in 0..2 {
+            p[element] -= 0.1 * halves(step as u64) * f64::from(gradient[element]);
+        }
+        expected[step] = p;
+    }
+    assert_path(&found, expected);
+}
+
+#[test]
+fn groups_have_optimizers_of_their_own() {
+    let model = Linear::new(2, 2);
+    let trainer = Trainer::new(&model)
+        .loss(mse)
+        .group("biases", |_, ty| ty.rank() < 2, Sgd::new(0.0))
+        .optimizer(Sgd::new(0.1));
+    let mut trainer = trainer.compile(f32(&[1, 2]), f32(&[1, 2])).unwrap();
+    assert_eq!(
+        (trainer.learning_rate_of("biases"), trainer.learning_rate_of("others")),
+        (Some(0.0), Some(0.1))
+    );
+    let before = trainer.parameters();
+    let [x, y] = [1f32, 2.0].map(|value| TensorData::new([1, 2], vec![value; 2]));
+    trainer.step(&x, &y).unwrap();
+    let moved: Vec<bool> = trainer.parameters().iter().zip(&before).map(|(a, b)| a != b).collect();
+    assert_eq!(moved, [true, false]);
 }

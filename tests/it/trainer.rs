@@ -172,3 +172,97 @@ fn the_training_graph_takes_the_state_first() {
         text.lines().filter(|line| line.starts_with("graph") || line.contains("return")).collect();
     insta::assert_snapshot!(signature.join("\n"));
 }
+
+/// Two models that train against each other on one state.
+struct Pair {
+    maker: Linear,
+    judge: Linear,
+}
+kiln::parameters!(Pair { maker, judge });
+
+#[test]
+fn a_program_trains_one_part_after_the_other() {
+    let pair = Pair { maker: Linear::new(2, 3), judge: Linear::new(3, 1) };
+    let judge_loss = |x: &[Tensor]| {
+        let made = pair.maker.forward(&x[1]).detach();
+        bce_with_logits(&pair.judge.forward(&x[0]), &x[2].ones_like())
+            + bce_with_logits(&pair.judge.forward(&made), &x[2].zeros_like())
+    };
+    let maker_loss =
+        |x: &[Tensor]| bce_with_logits(&pair.judge.forward(&pair.maker.forward(&x[1])), &x[2].ones_like());
+    let begin = |mode: fn(kiln::TrainerBuilder<'_>) -> kiln::TrainerBuilder<'_>| {
+        let trainer = Trainer::with_programs(&pair)
+            .optimizer_of("maker", Sgd::new(0.5))
+            .optimizer_of("judge", Adam::new(0.1))
+            .training_program("both", |step, x| {
+                let first = judge_loss(x);
+                step.minimize("judge", &first);
+                let second = maker_loss(x);
+                step.minimize("maker", &second);
+                vec![first, second]
+            })
+            .training_program("judge", |step, x| {
+                let loss = judge_loss(x);
+                step.minimize("judge", &loss);
+                vec![loss]
+            })
+            .training_program("maker", |step, x| {
+                let loss = maker_loss(x);
+                step.minimize("maker", &loss);
+                vec![loss]
+            })
+            .program("sample", |x| vec![pair.maker.forward(&x[0])]);
+        mode(trainer).build().unwrap()
+    };
+    let normal =
+        |extents: &[usize], index| Init::Normal { mean: 0.0, std: 1.0 }.sample(&f32(extents), 9, index);
+    let batch = [normal(&[6, 3], 0), normal(&[6, 2], 1), normal(&[6, 1], 2)];
+    let [mut both, mut apart, mut eager] = [begin(|t| t), begin(|t| t), begin(|t| t.eager(true))];
+    for _ in 0..3 {
+        let losses = both.run("both", &batch).unwrap();
+        let first = apart.run("judge", &batch).unwrap();
+        let second = apart.run("maker", &batch).unwrap();
+        let near = Tolerance { relative: 1e-5, absolute: 1e-6, ulps: 0 };
+        let alone = eager.run("both", &batch).unwrap();
+        for (k, other) in [&first[0], &second[0]].into_iter().enumerate() {
+            compare(&losses[k], other, near).unwrap();
+            compare(&losses[k], &alone[k], near).unwrap();
+        }
+    }
+    assert_eq!(both.n_steps(), 3);
+    assert_eq!(both.run("sample", &[&batch[1]]).unwrap()[0].ty(), f32(&[6, 3]));
+    let error = both.run("unknown", &batch).unwrap_err().to_string();
+    assert!(error.contains("there is no program `unknown`, only both, judge, maker, sample"), "{error}");
+}
+
+#[test]
+fn penalties_count_in_training_only() {
+    let model = Linear::new(2, 2);
+    let trainer = Trainer::of(&model, |x| {
+        let y = model.forward(&x[0]);
+        (y.square().sum(..) * 0.5).add_to_loss();
+        y
+    });
+    let trainer = trainer.loss(mse).optimizer(Sgd::new(0.0));
+    let mut trainer = trainer.compile(f32(&[1, 2]), f32(&[1, 2])).unwrap();
+    let [x, y] = [1f32, 0.0].map(|value| TensorData::new([1, 2], vec![value; 2]));
+    let (loss, prediction) = trainer.evaluate(&x, &y).unwrap();
+    let squares: f64 = prediction.to_f64_vec().iter().map(|y| y * y).sum();
+    assert!((f64::from(loss) - squares / 2.0).abs() < 1e-6);
+    assert!((f64::from(trainer.step(&x, &y).unwrap()) - squares).abs() < 1e-6);
+}
+
+#[test]
+fn stopping_early_restores_the_best_parameters() {
+    let model = net(0.0);
+    let mut trainer = trainer(&model, false);
+    let (x, label) = batch(0);
+    let mut stopping = EarlyStopping::new(2);
+    assert!(!stopping.observe(1.0, &trainer));
+    let best = trainer.parameters();
+    trainer.step(&x, &label).unwrap();
+    assert!(!stopping.observe(1.5, &trainer));
+    assert!(stopping.observe(f64::NAN, &trainer));
+    stopping.restore(&mut trainer).unwrap();
+    assert_eq!((trainer.parameters(), stopping.best()), (best, Some(1.0)));
+}
