@@ -23,6 +23,7 @@
 //! assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
 //! ```
 
+mod activation;
 mod conv;
 mod embedding;
 mod init;
@@ -34,6 +35,11 @@ mod pool;
 mod sequential;
 mod simple;
 
+pub use activation::{
+    Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid,
+    LogSoftmax, Mish, Prelu, Relu, Relu6, Rrelu, Selu, Sigmoid, Silu, Softmax, Softmax2d, Softmin, Softplus,
+    Softshrink, Softsign, Tanh, Tanhshrink, Threshold,
+};
 pub use conv::{Conv, Conv1d, Conv2d, Conv3d};
 pub use embedding::Embedding;
 pub use init::Init;
@@ -44,6 +50,4 @@ pub use param::Param;
 pub(crate) use param::ParamId;
 pub use pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use sequential::Sequential;
-pub use simple::{
-    Dropout, Elu, Flatten, Gelu, LeakyRelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Softplus, Tanh,
-};
+pub use simple::{Dropout, Flatten};

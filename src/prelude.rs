@@ -1,6 +1,8 @@
 //! What most programs use: `use kiln::prelude::*`.
 
-pub use crate::loss::{Reduction, bce, bce_with_logits, cross_entropy, huber, l1, mse, nll, smooth_l1};
+pub use crate::loss::{
+    Reduction, bce, bce_with_logits, cross_entropy, huber, kl_div, l1, mse, nll, smooth_l1,
+};
 pub use crate::nn::{
     AvgPool2d, Conv1d, Conv2d, Conv3d, Dropout, Embedding, Flatten, Gelu, Init, LayerNorm, Linear, MaxPool2d,
     Model, Module, Param, Relu, Sequential, Sigmoid, Silu, Tanh,

@@ -13,6 +13,7 @@ mod compare;
 mod contraction;
 mod conv;
 mod convert;
+mod distance;
 mod einsum;
 mod index;
 mod normalize;

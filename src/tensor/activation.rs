@@ -35,6 +35,23 @@ impl Tensor {
         })
     }
 
+    /// What a randomized leaky unit computes in evaluation: [`leaky_relu`](Tensor::leaky_relu) with the mean of the
+    /// slopes that it draws from in training (PyTorch: 1/8 and 1/3). In training each element at or below 0 gets a slope
+    /// of its own, uniform between the two; the gradient draws the same ones.
+    ///
+    /// Errors: in training also a trace without random state. Source: Xu and others, *Empirical Evaluation of Rectified
+    /// Activations in Convolutional Network*, 2015.
+    #[track_caller]
+    pub fn rrelu(&self, lower: f64, upper: f64) -> Tensor {
+        self.within("rrelu", || {
+            if !self.tracer().is_training() {
+                return self.leaky_relu((lower + upper) / 2.0);
+            }
+            let slope = self.rand_like() * (upper - lower) + lower;
+            self.gt(0.0).select(self, self * slope)
+        })
+    }
+
     /// `x` above 0, `alpha (e^x - 1)` below.
     #[track_caller]
     pub fn elu(&self, alpha: f64) -> Tensor {

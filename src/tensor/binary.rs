@@ -242,27 +242,37 @@ impl Tensor {
         mask.select(value, self)
     }
 
-    /// `self` held between two numbers. The gradient passes where `low <= x <= high`, as in PyTorch; NaN stays.
+    /// `self` held between two bounds; see [`clamp_min`](Tensor::clamp_min) and [`clamp_max`](Tensor::clamp_max).
     #[track_caller]
-    pub fn clamp(&self, low: f64, high: f64) -> Tensor {
+    pub fn clamp(&self, low: impl Into<Operand>, high: impl Into<Operand>) -> Tensor {
+        let (low, high) = (low.into(), high.into());
         self.within("clamp", || self.clamp_min(low).clamp_max(high))
     }
 
-    /// `self`, but at least `low`. The gradient passes where `x >= low`.
+    /// `self`, but at least `low`; NaN stays. As in PyTorch, no gradient passes at a bound that is a number, and half of
+    /// it at one that is a tensor.
     #[track_caller]
-    pub fn clamp_min(&self, low: f64) -> Tensor {
+    pub fn clamp_min(&self, low: impl Into<Operand>) -> Tensor {
+        let low = low.into();
         self.within("clamp_min", || {
-            let low = self.full_like(low);
-            self.lt(&low).select(&low, self)
+            if let Operand::Tensor(low) = low {
+                return self.maximum(low);
+            }
+            let low = self.operand_beside(low);
+            self.le(&low).select(&low, self)
         })
     }
 
-    /// `self`, but at most `high`. The gradient passes where `x <= high`.
+    /// `self`, but at most `high`, as [`clamp_min`](Tensor::clamp_min).
     #[track_caller]
-    pub fn clamp_max(&self, high: f64) -> Tensor {
+    pub fn clamp_max(&self, high: impl Into<Operand>) -> Tensor {
+        let high = high.into();
         self.within("clamp_max", || {
-            let high = self.full_like(high);
-            self.gt(&high).select(&high, self)
+            if let Operand::Tensor(high) = high {
+                return self.minimum(high);
+            }
+            let high = self.operand_beside(high);
+            self.ge(&high).select(&high, self)
         })
     }
 

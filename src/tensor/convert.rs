@@ -109,13 +109,16 @@ impl Tensor {
         Err(self.tracer().refuse(problem.into(), &[("operand", self)]))
     }
 
-    /// Axes as increasing numbers from 0, or the poisoned result.
+    /// Axes as increasing numbers from 0, or the poisoned result. As in PyTorch, 0 and -1 stand for the axis that a
+    /// scalar does not have.
     #[track_caller]
     pub(crate) fn axes(&self, op: &'static str, over: &Over) -> Checked<Axes> {
         let Some(given) = &over.axes else { return Ok((0..self.rank()).collect()) };
         let mut axes = Axes::new();
         for &axis in given {
-            axes.push(self.axis(op, axis)?);
+            if self.rank() > 0 || ![0, -1].contains(&axis) {
+                axes.push(self.axis(op, axis)?);
+            }
         }
         axes.sort_unstable();
         if axes.windows(2).all(|pair| pair[0] < pair[1]) {

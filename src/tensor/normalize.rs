@@ -21,25 +21,29 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn softmax(&self, axis: i64) -> Tensor {
-        self.within("softmax", || match self.single_axis("softmax", axis) {
-            Ok(axis) => {
-                let e = (self - self.detached_max(axis)).exp();
-                let sum = e.row_sum(axis);
-                e / sum
-            }
-            Err(poisoned) => poisoned,
+        self.within("softmax", || {
+            self.on_line(|x| match x.single_axis("softmax", axis) {
+                Ok(axis) => {
+                    let e = (x - x.detached_max(axis)).exp();
+                    let sum = e.row_sum(axis);
+                    e / sum
+                }
+                Err(poisoned) => poisoned,
+            })
         })
     }
 
     /// `log(softmax(x))` along an axis, without overflow or loss of digits.
     #[track_caller]
     pub fn log_softmax(&self, axis: i64) -> Tensor {
-        self.within("log_softmax", || match self.single_axis("log_softmax", axis) {
-            Ok(axis) => {
-                let (shifted, log_sum) = self.log_softmax_parts(axis);
-                shifted - log_sum
-            }
-            Err(poisoned) => poisoned,
+        self.within("log_softmax", || {
+            self.on_line(|x| match x.single_axis("log_softmax", axis) {
+                Ok(axis) => {
+                    let (shifted, log_sum) = x.log_softmax_parts(axis);
+                    shifted - log_sum
+                }
+                Err(poisoned) => poisoned,
+            })
         })
     }
 

@@ -196,6 +196,18 @@ impl FromArgument for bool {
     }
 }
 
+impl FromArgument for Reduction {
+    fn from_argument(value: &Value, _: &Call) -> Option<Reduction> {
+        match value.as_str()? {
+            "mean" => Some(Reduction::Mean),
+            "sum" => Some(Reduction::Sum),
+            "none" => Some(Reduction::None),
+            "batchmean" => Some(Reduction::BatchMean),
+            _ => None,
+        }
+    }
+}
+
 impl FromArgument for String {
     fn from_argument(value: &Value, _: &Call) -> Option<String> {
         value.as_str().map(str::to_string)

@@ -21,8 +21,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What passes today. Raise it when more passes; a change that lowers it has broken something.
-const MIN_PASSED: usize = 1801;
+/// The environment variable that names another directory of cases.
+const CASES: &str = "KILN_GRAD_CASES";
+
+/// What passes today of the cases beside the workspace. Raise it when more passes; a change that lowers it has broken
+/// something.
+const MIN_PASSED: usize = 1808;
+
+/// The share of other cases that must pass, in percent.
+const MIN_SHARE: usize = 95;
 
 #[test]
 fn gradients_agree_with_pytorch() {
@@ -45,16 +52,19 @@ fn gradients_agree_with_pytorch() {
         writeln!(std::io::stderr(), "grad-cases: {passed} passed, {failed} failed, {skipped} not supported");
     assert!(failures.is_empty(), "{} cases fail; the first:\n{}", failures.len(), failures[0]);
     if only.is_none() {
+        let all = passed + failed + skipped;
+        let is_known = std::env::var_os(CASES).is_none();
+        let least = if is_known { MIN_PASSED } else { (all * MIN_SHARE).div_ceil(100) };
         assert!(
-            passed >= MIN_PASSED,
-            "{passed} cases pass, {MIN_PASSED} did before: see what is not supported now"
+            passed >= least,
+            "{passed} of {all} cases pass, it should be {least}: see what is not supported"
         );
     }
 }
 
 /// The directory of the cases; says so when there is none.
 fn directory() -> Option<PathBuf> {
-    std::env::var_os("KILN_GRAD_CASES").map(PathBuf::from).or_else(|| crate::support::shared("grad-cases"))
+    std::env::var_os(CASES).map(PathBuf::from).or_else(|| crate::support::shared("grad-cases"))
 }
 
 fn run_operator(

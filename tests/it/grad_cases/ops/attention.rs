@@ -1,6 +1,5 @@
 //! Attention and transformers.
 
-use super::activation::on_axis;
 use super::contraction::bilinear;
 use super::shape::indices;
 use crate::grad_cases::call::{Call, NotSupported, functions, not_supported};
@@ -74,7 +73,6 @@ functions! {
     "nn.Embedding": [_num_embeddings: usize, _embedding_dim: usize] (indices: Tensor) |call| => {
         weight(call, "weight")?.embedding(&indices)
     };
-    "nn.Softmax2d": [] (x: Tensor) => on_axis(&x, |x| x.softmax(-3));
 }
 
 /// A parameter that the module must have.

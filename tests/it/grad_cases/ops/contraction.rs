@@ -24,9 +24,7 @@ functions! {
         x.baddbmm(&batch1, &batch2, beta, alpha)
     };
     "bmm": (x: Tensor, mat2: Tensor) => x.bmm(&mat2);
-    "cdist": (x1: Tensor, x2: Tensor, p: f64 = 2.0, _compute_mode: Option<String>) => {
-        (x1.unsqueeze(-2) - x2.unsqueeze(-3)).norm(p, -1)
-    };
+    "cdist": (x1: Tensor, x2: Tensor, p: f64 = 2.0, _compute_mode: Option<String>) => x1.cdist(&x2, p);
     "cross": (x: Tensor, other: Tensor, dim: i64 = -1) => {
         x.roll(-1, dim) * other.roll(-2, dim) - x.roll(-2, dim) * other.roll(-1, dim)
     };

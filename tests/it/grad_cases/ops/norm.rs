@@ -1,6 +1,5 @@
 //! Normalization, as functions and as modules.
 
-use super::activation::on_axis;
 use crate::grad_cases::call::{Built, Call, Outputs, functions};
 use kiln::prelude::*;
 
@@ -8,9 +7,7 @@ functions! {
     "nn.functional.layer_norm": (
         x: Tensor, normalized_shape: Vec<usize>, weight: Option<Tensor>, bias: Option<Tensor>, eps: f64 = 1e-5
     ) => x.layer_norm(normalized_shape.len(), weight.as_ref(), bias.as_ref(), eps);
-    "nn.functional.normalize": (x: Tensor, p: f64 = 2.0, dim: i64 = 1, eps: f64 = 1e-12) => on_axis(&x, |x| {
-        x / x.norm(p, keep(dim)).clamp_min(eps)
-    });
+    "nn.functional.normalize": (x: Tensor, p: f64 = 2.0, dim: i64 = 1, eps: f64 = 1e-12) => x.normalize(p, dim, eps);
     "nn.functional.group_norm": (
         x: Tensor, num_groups: i64, weight: Option<Tensor>, bias: Option<Tensor>, eps: f64 = 1e-5
     ) => {
@@ -24,12 +21,7 @@ functions! {
     "nn.LocalResponseNorm": [size: usize, alpha: f64 = 1e-4, beta: f64 = 0.75, k: f64 = 1.0] (x: Tensor) => {
         local_response(&x, size, alpha, beta, k)
     };
-    "renorm": (x: Tensor, p: f64, dim: i64, maxnorm: f64) => {
-        let axis = dim.rem_euclid(x.rank() as i64);
-        let others: Vec<i64> = (0..x.rank() as i64).filter(|&a| a != axis).collect();
-        let norm = x.norm(p, keep(&others[..]));
-        &x * norm.gt(maxnorm).select(maxnorm / (&norm + 1e-7), 1.0)
-    };
+    "renorm": (x: Tensor, p: f64, dim: i64, maxnorm: f64) => x.renorm(p, dim, maxnorm);
 
     "nn.functional.batch_norm": (
         x: Tensor, running_mean: Option<Tensor>, running_var: Option<Tensor>, weight: Option<Tensor>,

@@ -59,6 +59,13 @@ functions! {
     };
     "var_mean/unbiased": (x: Tensor, unbiased: bool) => [x.var(.., correction_of(unbiased, None)), x.mean(..)];
 
+    "nn.functional.cosine_similarity": (x1: Tensor, x2: Tensor, dim: i64 = 1, eps: f64 = 1e-8) => x1.cosine_similarity(&x2, dim, eps);
+    "nn.functional.pairwise_distance": (x1: Tensor, x2: Tensor, p: f64 = 2.0, eps: f64 = 1e-6, keepdim: bool = false) => {
+        let distance = x1.pairwise_distance(&x2, p, eps);
+        if keepdim { distance.unsqueeze(-1) } else { distance }
+    };
+    "nn.functional.pdist": (x: Tensor, p: f64 = 2.0) => x.pdist(p);
+
     "cumsum": (x: Tensor, dim: i64) => on_axis(&x, |x| x.cumsum(dim));
     "diff": (x: Tensor, n: i64 = 1, dim: i64 = -1, prepend: Option<Tensor>, append: Option<Tensor>) => {
         let parts: Vec<&Tensor> = prepend.iter().chain([&x]).chain(&append).collect();
