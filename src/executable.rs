@@ -2,6 +2,7 @@
 
 use crate::codegen::contraction::ContractionCall;
 use crate::codegen::driver::{DriverFunction, Stamps};
+use crate::codegen::steps::Pointer;
 use crate::compile::{CodeText, CompileOptions, LinkedCode, StageTime, constants, updated_inputs};
 use crate::runtime::{AlignedBuffer, Team};
 use crate::state::{State, data_pointer, data_pointer_mut, read_bytes, write_bytes};
@@ -12,17 +13,6 @@ use kiln_passes::pipeline::Report;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Where an address that generated code uses comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pointer {
-    /// The buffer of an input: state or batch.
-    Input(usize),
-    /// The arena, at an offset.
-    Arena(usize),
-    /// A constant.
-    Constant(NodeId),
-}
 
 /// Linked code and what it needs.
 pub(crate) struct Program {

@@ -22,7 +22,7 @@ use crate::state::State;
 use crate::trainer::{Batch, Trainer};
 use kiln_ir::{
     DType, Difference, Graph, Names, NodeId, Op, TensorData, TensorType, Tolerance, compare, evaluate,
-    interpret,
+    evaluate_loop, interpret,
 };
 use kiln_passes::pipeline::{Guilty, Pipeline, bisect};
 use kiln_passes::{lower, print_lowered};
@@ -257,7 +257,8 @@ impl Observed {
         let mut observed = graph.clone();
         let mut is_output: Vec<NodeId> = graph.outputs().iter().map(|output| output.value).collect();
         for node in lower::lower(graph).schedule.kernels.iter().flat_map(|kernel| &kernel.writes) {
-            if !is_output.contains(node) {
+            // A loop's own value has no elements: its results are what is compared.
+            if !is_output.contains(node) && !matches!(graph.op(*node), Op::Loop(_)) {
                 observed.add_output(*node, None);
                 is_output.push(*node);
             }
@@ -284,7 +285,8 @@ impl Observed {
     /// Compares each value with the interpreter's.
     fn check(&self, graph: &Graph, names: &Names) -> Vec<KernelCheck> {
         let check = |kernel: &kiln_ir::kernel::Kernel| {
-            let members = kernel.members.iter().filter(|node| kernel.writes.contains(node));
+            let is_value = |node: &&NodeId| !matches!(graph.op(**node), Op::Loop(_));
+            let members = kernel.members.iter().filter(|node| kernel.writes.contains(node)).filter(is_value);
             let views = kernel.writes.iter().filter(|node| !kernel.members.contains(node));
             let values = members.chain(views).map(|&node| self.check_value(graph, names, node)).collect();
             KernelCheck {
@@ -319,8 +321,13 @@ impl Observed {
         if let Some(value) = known.get(&node) {
             return value.clone();
         }
+        // A result of a loop is computed from what the loop takes.
+        let of = match graph.op(node) {
+            Op::LoopResult { .. } => graph.operands(node)[0],
+            _ => node,
+        };
         let operands: Vec<TensorData> = graph
-            .operands(node)
+            .operands(of)
             .iter()
             .map(|&operand| match (self.values.get(&operand), graph.op(operand)) {
                 (Some(value), _) => value.clone(),
@@ -328,7 +335,13 @@ impl Observed {
                 (None, _) => self.compute(graph, operand, known),
             })
             .collect();
-        let value = evaluate(graph.op(node), &operands.iter().collect::<Vec<_>>());
+        let operands: Vec<&TensorData> = operands.iter().collect();
+        let value = match (graph.op(node), graph.op(of)) {
+            (Op::LoopResult { position, .. }, Op::Loop(looped)) => {
+                evaluate_loop(looped, &operands).swap_remove(*position)
+            }
+            (op, _) => evaluate(op, &operands),
+        };
         known.insert(node, value.clone());
         value
     }

@@ -5,7 +5,7 @@
 //! `scatter_add`.
 
 use crate::op::*;
-use crate::{Axes, DType, Literal, Op, TensorData, TensorType};
+use crate::{Axes, DType, Graph, Literal, Op, TensorData, TensorType};
 use smallvec::SmallVec;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -25,6 +25,16 @@ impl Op {
             | Op::Cast(_)
             | Op::Reshape(_)
             | Op::RandomBits(_) => {}
+            Op::Loop(looped) => {
+                add("steps", looped.n_steps.to_string());
+                if looped.n_stacked != 0 {
+                    add("stacked", looped.n_stacked.to_string());
+                }
+                if looped.reverse {
+                    add("reverse", looped.reverse.to_string());
+                }
+            }
+            Op::LoopResult { position, .. } => add("position", position.to_string()),
             Op::Fill(value, _) => add("value", value.to_string()),
             Op::Dense(data) => add("data", list((0..data.n_elements()).map(|i| data.get(i)))),
             Op::Reduce(_, axes) | Op::Broadcast { axes, .. } | Op::Reverse(axes) => add("axes", list(axes)),
@@ -171,6 +181,8 @@ pub(crate) enum Value<'a> {
 pub(crate) struct Attributes<'a> {
     pub op: Word<'a>,
     pub entries: Vec<(Word<'a>, Value<'a>)>,
+    /// The graph after the attributes: the body of a loop.
+    pub body: Option<Graph>,
 }
 
 impl<'a> Attributes<'a> {
@@ -308,6 +320,8 @@ fn read_with(a: &mut Attributes, ty: &TensorType, operands: &[&TensorType]) -> R
             Op::ScatterAdd { axis, extent: a.extent_of_result(ty, axis)? }
         }
         "random_bits" => Op::RandomBits(ty.shape.clone()),
+        "loop" => Op::Loop(Arc::new(read_loop(a)?)),
+        "loop_result" => Op::LoopResult { position: a.number("position")?, ty: ty.clone() },
         "input" => return Err(a.op.problem("inputs stand in the head of the graph, after its name")),
         other => return Err(a.op.problem(format!("`{other}` is not an op"))),
     })
@@ -330,6 +344,18 @@ fn read_window(a: &mut Attributes) -> Result<Window, Problem> {
         strides: a.numbers_or("strides", 1, n)?,
         padding: a.padding(n)?,
         dilations: a.numbers_or("dilations", 1, n)?,
+    })
+}
+
+fn read_loop(a: &mut Attributes) -> Result<Loop, Problem> {
+    Ok(Loop {
+        n_steps: a.number("steps")?,
+        n_stacked: a.take_one("stacked")?.map_or(Ok(0), Word::number)?,
+        reverse: a.flag("reverse")?,
+        body: a
+            .body
+            .take()
+            .ok_or_else(|| a.op.problem("a loop needs a body: a graph after its attributes"))?,
     })
 }
 

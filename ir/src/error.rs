@@ -94,6 +94,14 @@ pub enum TypeError {
         /// What is wrong, with the numbers.
         problem: String,
     },
+    /// A loop whose operands or results do not suit its body.
+    #[error("`{op}`: {problem}")]
+    Loop {
+        /// The op's name.
+        op: &'static str,
+        /// What is wrong, with the types.
+        problem: String,
+    },
     /// A result would have more elements than can be addressed.
     #[error("`{op}`: the result {result} has more elements than memory can hold")]
     TooLarge {

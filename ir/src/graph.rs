@@ -4,6 +4,7 @@
 //! the form that rules read, and [`Graph`] keeps the two equal. Node ids stay valid while other nodes come and go.
 
 use crate::emit::Emit;
+use crate::op::iteration::check_result;
 use crate::{Op, Source, TensorType, TypeError};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -123,6 +124,9 @@ impl Graph {
             let types: SmallVec<[&TensorType; 4]> = operands.iter().map(|&o| self.node(o).ty()).collect();
             op.infer(&types)?
         };
+        if let Op::LoopResult { position, ty } = &op {
+            check_result(*position, ty, self.op(operands[0]))?;
+        }
         Ok(self.insert(op, operands, ty))
     }
 

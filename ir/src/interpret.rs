@@ -6,12 +6,15 @@
 mod contraction;
 mod elementwise;
 mod index;
+mod iteration;
 mod movement;
 mod number;
 mod reduce;
 mod taps;
 mod walk;
 mod window;
+
+pub use iteration::evaluate_loop;
 
 use crate::{Graph, Literal, NodeId, Op, TensorData, TensorType, op};
 use smallvec::SmallVec;
@@ -48,14 +51,16 @@ pub enum InterpretError {
 pub fn interpret(graph: &Graph, inputs: &[TensorData]) -> Result<Vec<TensorData>, InterpretError> {
     let mut uses: BTreeMap<NodeId, usize> = graph.ids().map(|id| (id, graph.n_uses(id))).collect();
     let mut values = input_values(graph, inputs)?;
+    let mut loops = BTreeMap::new();
     for id in graph.topological_order() {
-        evaluate_node(graph, id, &mut values);
+        evaluate_node(graph, id, &mut values, &mut loops);
         // A value is dropped after its last use: the memory needed is that of the live values, not of all.
         for operand in graph.operands(id) {
             let left = uses.get_mut(operand).expect("an operand is a node");
             *left -= 1;
             if *left == 0 {
                 values.remove(operand);
+                loops.remove(operand);
             }
         }
     }
@@ -68,8 +73,9 @@ pub fn interpret_all(
     inputs: &[TensorData],
 ) -> Result<BTreeMap<NodeId, TensorData>, InterpretError> {
     let mut values = input_values(graph, inputs)?;
+    let mut loops = BTreeMap::new();
     for id in graph.topological_order() {
-        evaluate_node(graph, id, &mut values);
+        evaluate_node(graph, id, &mut values, &mut loops);
     }
     Ok(values)
 }
@@ -91,21 +97,32 @@ fn input_values(
     Ok(graph.inputs().iter().copied().zip(inputs.iter().cloned()).collect())
 }
 
-fn evaluate_node(graph: &Graph, id: NodeId, values: &mut BTreeMap<NodeId, TensorData>) {
-    if graph.op(id).is_input() {
-        return;
-    }
-    let value = {
-        let operands: SmallVec<[&TensorData; 3]> = graph.operands(id).iter().map(|o| &values[o]).collect();
-        evaluate(graph.op(id), &operands)
+/// Computes a node's value. The results of a loop go to a list of their own, for its `loop_result`s to pick.
+fn evaluate_node(
+    graph: &Graph,
+    id: NodeId,
+    values: &mut BTreeMap<NodeId, TensorData>,
+    loops: &mut BTreeMap<NodeId, Vec<TensorData>>,
+) {
+    let operands: SmallVec<[&TensorData; 3]> = graph.operands(id).iter().map(|o| &values[o]).collect();
+    let value = match graph.op(id) {
+        Op::Input(_) => return,
+        Op::Loop(looped) => {
+            loops.insert(id, evaluate_loop(looped, &operands));
+            TensorData::zeros(graph.node(id).ty())
+        }
+        Op::LoopResult { position, .. } => loops[&graph.operands(id)[0]][*position].clone(),
+        op => evaluate(op, &operands),
     };
+    drop(operands);
     values.insert(id, value);
 }
 
 /// The result of one op.
 ///
 /// # Panics
-/// When the op is an input, which has no value of its own, or the operands do not suit the op: a graph's always do.
+/// When the op is an input, which has no value of its own, or a loop, which has several
+/// ([`evaluate_loop`] gives them), or the operands do not suit the op: a graph's always do.
 pub fn evaluate(op: &Op, operands: &[&TensorData]) -> TensorData {
     let types: SmallVec<[TensorType; 3]> = operands.iter().map(|operand| operand.ty()).collect();
     let types: SmallVec<[&TensorType; 3]> = types.iter().collect();
@@ -143,6 +160,9 @@ pub fn evaluate(op: &Op, operands: &[&TensorData]) -> TensorData {
         Op::Gather(axis) => index::gather(*axis, x[0], x[1]),
         Op::ScatterAdd { axis, .. } => index::scatter_add(*axis, x[0], x[1], &result),
         Op::RandomBits(_) => random_bits(x[0], &result),
+        Op::Loop(_) | Op::LoopResult { .. } => {
+            panic!("internal error: a `{}` is evaluated by itself; please report this", op.name())
+        }
     }
 }
 

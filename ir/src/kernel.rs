@@ -17,6 +17,9 @@ pub enum KernelKind {
     WindowPut(NodeId),
     /// A running sum: its axis is walked in order, the other axes in parallel.
     Cumulative(NodeId),
+    /// A loop of the graph: the kernels of its body, run in order for each step. The members are the loop and its
+    /// results; the place of the loop itself is that of the memory its body's kernels need between them.
+    Repeat(NodeId),
 }
 
 /// A group of nodes that is computed by one loop nest.

@@ -2,8 +2,8 @@
 //!
 //! One family, one file: [`unary`], [`binary`], [`compare`], [`logical`], [`select`] (select and cast),
 //! [`constant`] (constants and iota), [`reduce`], [`cumulative`], [`movement`], [`contraction`] (dot and
-//! convolution), [`window`], [`index`] (gather and scatter-add) and [`random`]. A family's file holds all that
-//! is true of its ops on every machine. Matches over ops have no `_` arm, so that a new op is a compile error
+//! convolution), [`window`], [`index`] (gather and scatter-add), [`random`] and [`iteration`] (loops). A family's file
+//! holds all that is true of its ops on every machine. Matches over ops have no `_` arm, so that a new op is a compile error
 //! wherever work is missing.
 
 pub mod binary;
@@ -13,6 +13,7 @@ pub mod contraction;
 pub mod cumulative;
 pub mod gradient;
 pub mod index;
+pub mod iteration;
 pub mod logical;
 pub mod movement;
 pub mod random;
@@ -27,6 +28,7 @@ pub use compare::CompareOp;
 pub use contraction::{Conv, Dot};
 pub use cumulative::Cumulative;
 pub use gradient::OperandGradients;
+pub use iteration::Loop;
 pub use logical::LogicalOp;
 pub use movement::{Pad, Slice};
 pub use reduce::{ArgReduceOp, ReduceOp};
@@ -107,6 +109,16 @@ pub enum Op {
     },
     /// `random_bits(state)`: Philox 4x32-10 words; the state is `i64[2]`: key and counter.
     RandomBits(Shape),
+    /// A body graph run step after step, with values that go from each step to the next, values of which each step sees
+    /// its own part, and values that do not vary. Its own value is a token.
+    Loop(Arc<Loop>),
+    /// `loop_result(loop)`: one of the results of a loop: a value after the last step, or the values of all steps stacked.
+    LoopResult {
+        /// The position among the results.
+        position: usize,
+        /// The type of the result.
+        ty: TensorType,
+    },
 }
 
 impl Op {
@@ -139,6 +151,8 @@ impl Op {
             Op::Gather(_) => "gather",
             Op::ScatterAdd { .. } => "scatter_add",
             Op::RandomBits(_) => "random_bits",
+            Op::Loop(_) => "loop",
+            Op::LoopResult { .. } => "loop_result",
         }
     }
 
@@ -171,6 +185,8 @@ impl Op {
             Op::Gather(axis) => index::infer_gather(*axis, operands)?,
             Op::ScatterAdd { axis, extent } => index::infer_scatter_add(*axis, *extent, operands)?,
             Op::RandomBits(shape) => random::infer(shape, operands)?,
+            Op::Loop(looped) => looped.infer(operands)?,
+            Op::LoopResult { ty, .. } => iteration::infer_result(ty, operands)?,
         };
         let bytes = ty.shape.checked_n_elements().and_then(|n| n.checked_mul(ty.dtype.n_bytes()));
         match bytes.and_then(|n| isize::try_from(n).ok()) {

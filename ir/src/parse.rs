@@ -1,9 +1,10 @@
 //! Reads the text form of a graph: the exact inverse of [`print`](crate::print).
 //!
 //! ```text
+//! text      = graph
 //! graph     = "graph" name "(" [ input { "," input } ] ")" "{" { statement } return "}"
 //! input     = "%" name ":" type
-//! statement = "%" name ":" type "=" op [ operand { "," operand } ] [ "{" attribute { "," attribute } "}" ]
+//! statement = "%" name ":" type "=" op [ operand { "," operand } ] [ "{" attribute { "," attribute } "}" ] [ graph ]
 //! return    = "return" [ output { "," output } ]          output = operand [ "=>" operand ]
 //! attribute = name "=" ( word | "[" [ word { "," word } ] "]" )
 //! type      = dtype "[" [ extent { "," extent } ] "]"     operand = "%" name
@@ -36,8 +37,8 @@ pub struct ParseError {
 
 /// The graph that a text describes.
 pub fn parse(text: &str) -> Result<Graph, ParseError> {
-    let mut parser = Parser { text, at: 0, graph: Graph::new(""), values: HashMap::new() };
-    match parser.graph() {
+    let mut parser = Parser::new(text, 0, 0);
+    match parser.whole_text() {
         Ok(()) => Ok(parser.graph),
         Err(problem) => Err(ParseError::new(text, problem)),
     }
@@ -90,9 +91,24 @@ struct Parser<'a> {
     at: usize,
     graph: Graph,
     values: HashMap<&'a str, NodeId>,
+    /// How many loops this graph stands in.
+    depth: usize,
 }
 
+/// As many loops can stand in each other: a bound on the parser's own depth.
+const MAX_DEPTH: usize = 16;
+
 impl<'a> Parser<'a> {
+    fn new(text: &'a str, at: usize, depth: usize) -> Parser<'a> {
+        Parser { text, at, graph: Graph::new(""), values: HashMap::new(), depth }
+    }
+
+    fn whole_text(&mut self) -> Result<(), Problem> {
+        self.graph()?;
+        self.skip_space();
+        if self.rest().is_empty() { Ok(()) } else { Err(self.problem("expected the end of the text")) }
+    }
+
     fn graph(&mut self) -> Result<(), Problem> {
         self.keyword("graph")?;
         self.graph.name = self.name("the name of the graph")?.text.to_string();
@@ -108,9 +124,18 @@ impl<'a> Parser<'a> {
         }
         self.keyword("return")?;
         self.outputs()?;
-        self.expect("}")?;
-        self.skip_space();
-        if self.rest().is_empty() { Ok(()) } else { Err(self.problem("expected the end of the text")) }
+        self.expect("}")
+    }
+
+    /// The body of a loop: a graph of its own, which sees no value around it.
+    fn body(&mut self) -> Result<Graph, Problem> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.problem(format!("more than {MAX_DEPTH} loops in each other")));
+        }
+        let mut inner = Parser::new(self.text, self.at, self.depth + 1);
+        inner.graph()?;
+        self.at = inner.at;
+        Ok(inner.graph)
     }
 
     fn input(&mut self) -> Result<(), Problem> {
@@ -137,7 +162,9 @@ impl<'a> Parser<'a> {
         self.expect("=")?;
         let word = self.name("an op")?;
         let operands = self.operands()?;
-        let attributes = Attributes { op: word, entries: self.attributes()? };
+        let entries = self.attributes()?;
+        let body = if word.text == "loop" { Some(self.body()?) } else { None };
+        let attributes = Attributes { op: word, entries, body };
         let types: Vec<&TensorType> = operands.iter().map(|&operand| self.graph.node(operand).ty()).collect();
         let op = read_op(attributes, &ty, &types)?;
         let id = self.graph.add(op, &operands).map_err(|error| word.problem(error.to_string()))?;

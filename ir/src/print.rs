@@ -10,10 +10,10 @@
 //!
 //! A line is `%name: type = op operands { attributes }`. Attributes stand in declaration order; those at their default
 //! and those that the type on the same line tells (the shape of a `reshape`, the element type of a `cast`) are left
-//! out. An output that is the next value of an input prints as `%w.next => %w`.
+//! out. The body of a loop stands after its attributes, as a graph of its own. An output that is the next value of an input prints as `%w.next => %w`.
 
 use crate::names::{Names, sanitized};
-use crate::{Graph, NodeId};
+use crate::{Graph, NodeId, Op};
 use std::fmt;
 
 /// What the text shows besides the graph itself.
@@ -26,11 +26,11 @@ pub struct PrintOptions {
 /// The text of a graph.
 pub fn print_with(graph: &Graph, options: PrintOptions) -> String {
     let mut text = String::new();
-    write_graph(&mut text, graph, options).expect("writing to a string cannot fail");
-    text
+    write_graph(&mut text, graph, options, 0).expect("writing to a string cannot fail");
+    text + "\n"
 }
 
-/// The line that defines one node, without indentation: `%y: f32[2] = exp %x`.
+/// The line that defines one node, without indentation: `%y: f32[2] = exp %x`. The body of a loop is not shown.
 pub fn line(graph: &Graph, names: &Names, id: NodeId) -> String {
     let node = graph.node(id);
     let mut text = format!("%{}: {} = {}", names.get(id), node.ty(), node.op().name());
@@ -51,11 +51,14 @@ pub fn line(graph: &Graph, names: &Names, id: NodeId) -> String {
 
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_graph(f, self, PrintOptions::default())
+        write_graph(f, self, PrintOptions::default(), 0)?;
+        writeln!(f)
     }
 }
 
-fn write_graph(out: &mut impl fmt::Write, graph: &Graph, options: PrintOptions) -> fmt::Result {
+/// Writes a graph without the end of its last line; `depth` is that of loops around it.
+fn write_graph(out: &mut dyn fmt::Write, graph: &Graph, options: PrintOptions, depth: usize) -> fmt::Result {
+    let indent = "    ".repeat(depth);
     let names = Names::new(graph);
     write!(out, "graph {}(", sanitized(&graph.name))?;
     for (position, &input) in graph.inputs().iter().enumerate() {
@@ -64,13 +67,17 @@ fn write_graph(out: &mut impl fmt::Write, graph: &Graph, options: PrintOptions) 
     }
     writeln!(out, ") {{")?;
     for &id in names.order().iter().filter(|id| !graph.inputs().contains(id)) {
-        write!(out, "    {}", line(graph, &names, id))?;
+        write!(out, "{indent}    {}", line(graph, &names, id))?;
+        if let Op::Loop(looped) = graph.op(id) {
+            write!(out, " ")?;
+            write_graph(out, &looped.body, options, depth + 1)?;
+        }
         match &graph.node(id).source {
             Some(source) if options.sources => writeln!(out, "  // {source}")?,
             Some(_) | None => writeln!(out)?,
         }
     }
-    write!(out, "    return")?;
+    write!(out, "{indent}    return")?;
     for (position, output) in graph.outputs().iter().enumerate() {
         let comma = if position == 0 { "" } else { "," };
         write!(out, "{comma} %{}", names.get(output.value))?;
@@ -79,5 +86,5 @@ fn write_graph(out: &mut impl fmt::Write, graph: &Graph, options: PrintOptions) 
             write!(out, " => %{input}")?;
         }
     }
-    writeln!(out, "\n}}")
+    write!(out, "\n{indent}}}")
 }

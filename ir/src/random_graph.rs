@@ -19,6 +19,7 @@
 mod contractions;
 mod elementwise;
 mod indexing;
+mod loops;
 mod movements;
 mod reductions;
 
@@ -77,7 +78,8 @@ pub fn choices(words: &[u32]) -> impl FnMut(u32) -> u32 + '_ {
 
 /// A random graph that is well typed and verifies. It has at least one input and one output.
 pub fn random_graph(config: &RandomConfig, choose: &mut Choose) -> Graph {
-    let mut generator = Generator { graph: Graph::new("random"), config, choose, values: Vec::new() };
+    let mut generator =
+        Generator { graph: Graph::new("random"), config, choose, values: Vec::new(), depth: 0 };
     let n_steps = generator.below(config.max_steps as usize + 1);
     for _ in 0..1 + generator.below(3) {
         let ty = generator.random_type();
@@ -137,11 +139,13 @@ struct Generator<'c, 'd> {
     config: &'c RandomConfig,
     choose: &'c mut Choose<'d>,
     values: Vec<Value>,
+    /// How many loops the graph stands in.
+    depth: usize,
 }
 
 impl Generator<'_, '_> {
     /// All families, the simplest first; elementwise ops more often, since their chains are what is fused.
-    const FAMILIES: [fn(&mut Self) -> Option<Value>; 32] = [
+    const FAMILIES: [fn(&mut Self) -> Option<Value>; 33] = [
         Self::unary,
         Self::binary,
         Self::unary,
@@ -174,6 +178,7 @@ impl Generator<'_, '_> {
         Self::window,
         Self::index,
         Self::random_bits,
+        Self::repeat,
     ];
 
     /// Draws an op of a family and its operands, unless no value suits it.

@@ -7,12 +7,14 @@
 //! 5. The inputs of the signature are input nodes, each named once, and there are no other input nodes.
 //! 6. Every output is a value of the graph.
 //! 7. An output that updates state names an input of the signature, has its type, and is the only one to do so.
+//! 8. The body of a loop holds all this too, and a `loop_result` takes a loop that has a result of its type there.
 //!
 //! Cost: O(nodes + edges), with the logarithm of sorting edges.
 
 use crate::names::Names;
+use crate::op::iteration::check_result;
 use crate::print::line;
-use crate::{Graph, NodeId, TensorType, TypeError};
+use crate::{Graph, NodeId, Op, TensorType, TypeError};
 use std::fmt;
 
 /// A graph that does not hold what every graph holds: the pass before is wrong, not the user.
@@ -44,6 +46,9 @@ pub enum Violation {
     /// Against 4: the rule gives another type.
     #[error("the type rule of the op gives {0}")]
     OtherType(TensorType),
+    /// Against 8: in the body of a loop.
+    #[error("in the body of the loop: {0}")]
+    Body(Box<VerifyError>),
     /// Against 5: a position of the signature.
     #[error("input {0} of the signature is no input node")]
     NotAnInput(usize),
@@ -82,7 +87,8 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     check_acyclic(graph)?;
     check_types(graph)?;
     check_inputs(graph)?;
-    check_outputs(graph)
+    check_outputs(graph)?;
+    check_loops(graph)
 }
 
 fn check_operands(graph: &Graph) -> Result<(), VerifyError> {
@@ -153,6 +159,22 @@ fn check_types(graph: &Graph) -> Result<(), VerifyError> {
             Err(error) => return Err(at(graph, id, Violation::IllTyped(error), Mark::Node)),
             Ok(ty) if ty != *node.ty() => return Err(at(graph, id, Violation::OtherType(ty), Mark::Type)),
             Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_loops(graph: &Graph) -> Result<(), VerifyError> {
+    for id in graph.ids() {
+        let violation = match graph.op(id) {
+            Op::Loop(looped) => verify(&looped.body).err().map(|error| Violation::Body(Box::new(error))),
+            Op::LoopResult { position, ty } => {
+                check_result(*position, ty, graph.op(graph.operands(id)[0])).err().map(Violation::IllTyped)
+            }
+            _ => None,
+        };
+        if let Some(violation) = violation {
+            return Err(at(graph, id, violation, Mark::Node));
         }
     }
     Ok(())

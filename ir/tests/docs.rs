@@ -96,6 +96,8 @@ fn ops() -> Vec<(&'static str, String)> {
         op("Gather", "gather"),
         op("ScatterAdd", "scatter_add"),
         op("RandomBits", "random_bits"),
+        op("Loop", "loop"),
+        op("LoopResult", "loop_result"),
     ]
     .concat()
 }
@@ -146,8 +148,12 @@ fn signature(graph: &Graph, name: &str) -> (String, String) {
     let id = graph.ids().find(|&id| graph.op(id).name() == name).expect("every op is in the example");
     let op = graph.op(id);
     let operands: Vec<TensorType> = graph.operands(id).iter().map(|&o| graph.node(o).ty().clone()).collect();
-    if let Op::Cast(_) = op {
-        return ("T -> U".to_string(), "all".to_string());
+    match op {
+        Op::Cast(_) => return ("T -> U".to_string(), "all".to_string()),
+        // Those of the body.
+        Op::Loop(_) => return (".. -> u8".to_string(), "all".to_string()),
+        Op::LoopResult { .. } => return ("u8 -> T".to_string(), "`T`: all".to_string()),
+        _ => {}
     }
     if operands.is_empty() {
         let results = DType::ALL.map(|dtype| with_dtype(op, dtype).infer(&[]));

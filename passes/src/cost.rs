@@ -38,6 +38,10 @@ pub fn of_kernel(graph: &Graph, kernel: &Kernel) -> Cost {
 
 /// The floating-point operations of one node.
 pub fn flops(graph: &Graph, node: NodeId) -> u64 {
+    if let Op::Loop(looped) = graph.op(node) {
+        let step: u64 = looped.body.ids().map(|id| flops(&looped.body, id)).sum();
+        return looped.n_steps as u64 * step;
+    }
     let ty = graph.node(node).ty();
     if !ty.dtype.is_float() {
         return 0;
@@ -66,7 +70,9 @@ pub fn flops(graph: &Graph, node: NodeId) -> u64 {
         | Op::Concatenate(_)
         | Op::Reverse(_)
         | Op::Gather(_)
-        | Op::RandomBits(_) => 0,
+        | Op::RandomBits(_)
+        | Op::Loop(_)
+        | Op::LoopResult { .. } => 0,
     }
 }
 

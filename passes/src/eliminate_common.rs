@@ -107,7 +107,9 @@ pub fn is_commutative(op: &Op) -> bool {
         | Op::Window(..)
         | Op::Gather(_)
         | Op::ScatterAdd { .. }
-        | Op::RandomBits(_) => false,
+        | Op::RandomBits(_)
+        | Op::Loop(_)
+        | Op::LoopResult { .. } => false,
     }
 }
 

@@ -33,7 +33,7 @@ impl Pass for FoldConstants {
         let live = analysis::reachable(graph);
         let mut n_folded = 0;
         for id in graph.topological_order() {
-            if !live.contains(id) || matches!(graph.op(id), Op::Input(_) | Op::Fill(..)) {
+            if !live.contains(id) || matches!(graph.op(id), Op::Input(_) | Op::Fill(..) | Op::Loop(_)) {
                 continue;
             }
             let Some((rule, constant)) = fold(graph, id) else { continue };
@@ -100,9 +100,14 @@ fn uniform_result(graph: &Graph, id: NodeId) -> Option<Literal> {
             sums_nothing.then(|| Literal::zero(dtype))
         }
         Op::Dense(data) => uniform_data(data),
-        Op::Input(_) | Op::Fill(..) | Op::Iota { .. } | Op::Conv(_) | Op::Window(..) | Op::RandomBits(_) => {
-            None
-        }
+        Op::Input(_)
+        | Op::Fill(..)
+        | Op::Iota { .. }
+        | Op::Conv(_)
+        | Op::Window(..)
+        | Op::RandomBits(_)
+        | Op::Loop(_)
+        | Op::LoopResult { .. } => None,
     }
 }
 
@@ -144,7 +149,9 @@ fn small_result(graph: &Graph, id: NodeId) -> Option<TensorData> {
     let is_repetition = matches!(graph.op(id), Op::Broadcast { .. });
     let small = graph.node(id).ty().n_elements() <= MAX_ELEMENTS && n_read <= MAX_OPERAND_ELEMENTS;
     let constant = |&o: &NodeId| matches!(graph.op(o), Op::Fill(..) | Op::Dense(_) | Op::Iota { .. });
-    if operands.is_empty() || is_repetition || !small || !operands.iter().all(constant) {
+    // A loop's results stand for the whole loop, which is left to the program.
+    let is_result = matches!(graph.op(id), Op::LoopResult { .. });
+    if operands.is_empty() || is_repetition || is_result || !small || !operands.iter().all(constant) {
         return None;
     }
     let values: Vec<TensorData> = operands.iter().map(|&o| evaluate(graph.op(o), &[])).collect();

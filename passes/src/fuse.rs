@@ -105,6 +105,12 @@ impl Fusion<'_> {
                 self.start(node, KernelKind::ScatterAdd(node), updates, Axes::new());
             }
             Op::Cumulative(_) => self.start(node, KernelKind::Cumulative(node), shape.clone(), Axes::new()),
+            Op::Loop(_) => self.place_loop(node),
+            Op::LoopResult { .. } => {
+                let group =
+                    self.groups.of(graph.operands(node)[0]).expect("a loop stands before its results");
+                self.groups.join(graph, node, group);
+            }
         }
     }
 
@@ -198,6 +204,18 @@ impl Fusion<'_> {
             let group = self.groups.of(product).expect("the product was just placed");
             self.groups.join(graph, root, group);
         }
+    }
+
+    /// A loop: its operands lie in memory, where each step finds them.
+    fn place_loop(&mut self, node: NodeId) {
+        let graph = self.graph;
+        for &operand in graph.operands(node) {
+            let stored = view::stored(graph, operand);
+            if !self.groups.contains(stored) && !memory::is_in_memory_already(graph, stored) {
+                self.join_or_start(stored);
+            }
+        }
+        self.start(node, KernelKind::Repeat(node), Shape::scalar(), Axes::new());
     }
 
     /// The permutation of images and channels that is the only use of a convolution.

@@ -14,6 +14,7 @@ pub mod eliminate_dead;
 pub mod fold_constants;
 pub mod fuse;
 pub mod gradient;
+pub mod loop_bodies;
 pub mod loops;
 pub mod lower;
 pub mod pass;

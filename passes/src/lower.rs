@@ -1,12 +1,13 @@
 //! From an optimized graph to what code generation reads: kernels in order, their loops, their memory.
 
 use crate::fuse::fuse;
+use crate::loop_bodies::{self, LoweredLoop};
 use crate::loops::{self, LoopBody};
 use crate::plan_memory::plan_memory;
 use crate::schedule::schedule;
 use kiln_ir::kernel::{MemoryPlan, Schedule};
 use kiln_ir::{Graph, NodeId, Op};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// A program before it is code.
 #[derive(Clone, Debug)]
@@ -17,11 +18,15 @@ pub struct Lowered {
     pub bodies: Vec<LoopBody>,
     /// Where every value lies.
     pub plan: MemoryPlan,
+    /// The body of each loop.
+    pub loops: BTreeMap<NodeId, LoweredLoop>,
 }
 
 /// Gives every output a value of its own that a kernel writes: an output that is an input, a constant or the same as
-/// another output becomes a copy. State that stays as it is needs none.
+/// another output becomes a copy. State that stays as it is needs none. Loops get all their results, and no constants in
+/// their bodies.
 pub fn separate_outputs(graph: &mut Graph) {
+    loop_bodies::prepare(graph);
     let mut seen = HashSet::new();
     let mut outputs = graph.outputs().to_vec();
     for output in &mut outputs {
@@ -48,9 +53,10 @@ pub fn lower(graph: &Graph) -> Lowered {
     let order = schedule(graph, &kernels, &bodies);
     let kernels: Vec<_> = order.kernels.iter().map(|&k| kernels[k].clone()).collect();
     let bodies: Vec<_> = order.kernels.iter().map(|&k| bodies[k].clone()).collect();
-    let plan = plan_memory(graph, &kernels, &bodies, &order);
+    let loops = loop_bodies::lower(graph);
+    let plan = plan_memory(graph, &kernels, &bodies, &order, &loops);
     debug_assert_eq!(crate::plan_memory::check(graph, &kernels, &bodies, &plan), Ok(()));
-    Lowered { schedule: Schedule { kernels }, bodies, plan }
+    Lowered { schedule: Schedule { kernels }, bodies, plan, loops }
 }
 
 #[cfg(test)]

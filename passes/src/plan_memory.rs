@@ -6,6 +6,7 @@
 //!
 //! Cost: O(values squared).
 
+use crate::loop_bodies::LoweredLoop;
 use crate::loops::LoopBody;
 use crate::schedule::{Order, may_write_over};
 use kiln_ir::kernel::{Copy, Kernel, MemoryPlan, Place, Placement};
@@ -16,14 +17,24 @@ use std::collections::{BTreeMap, HashMap};
 pub const ALIGNMENT: usize = 64;
 
 /// Plans the memory of kernels that are in their final order.
-pub fn plan_memory(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody], order: &Order) -> MemoryPlan {
+pub fn plan_memory(
+    graph: &Graph,
+    kernels: &[Kernel],
+    bodies: &[LoopBody],
+    order: &Order,
+    loops: &BTreeMap<NodeId, LoweredLoop>,
+) -> MemoryPlan {
     let mut planner = Planner { graph, live: BTreeMap::new(), arena_bytes: 0, placements: HashMap::new() };
     planner.place_inputs_and_constants(kernels.len());
     let last_reads = last_reads(graph, kernels);
     let mut bytes_without_reuse = 0;
     for (k, (kernel, body)) in kernels.iter().zip(bodies).enumerate() {
         for &value in &kernel.writes {
-            let n_bytes = graph.node(value).ty().n_bytes();
+            // A loop has no value of its own: what it takes is what the kernels of its body need between them.
+            let n_bytes = match loops.get(&value) {
+                Some(looped) => looped.lowered.plan.arena_bytes,
+                None => graph.node(value).ty().n_bytes(),
+            };
             let last = last_reads.get(&value).copied().unwrap_or(k).max(k);
             let in_place = order.in_place.iter().find(|(new, _)| *new == value);
             let place = match in_place {

@@ -81,6 +81,7 @@ pub fn kind(kernel: &Kernel) -> &'static str {
         KernelKind::ScatterAdd(_) => "scatter-add",
         KernelKind::WindowPut(_) => "window-put",
         KernelKind::Cumulative(_) => "cumulative",
+        KernelKind::Repeat(_) => "repeat",
     }
 }
 

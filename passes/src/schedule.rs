@@ -7,6 +7,7 @@
 //! Among kernels that are ready, the one started first in fusion goes first: the order in which the user wrote the
 //! program, in which a value is used soon after it was computed. Cost: O(kernels squared).
 
+use crate::loop_bodies;
 use crate::loops::LoopBody;
 use crate::loops::view;
 use kiln_ir::kernel::{Kernel, KernelKind};
@@ -67,6 +68,7 @@ pub fn may_write_over(graph: &Graph, kernel: &Kernel, body: &LoopBody, old: Node
             new == root || graph.operands(product).iter().any(|&operand| reads_through(graph, operand, old))
         }
         KernelKind::Loop => false,
+        KernelKind::Repeat(looped) => return loop_bodies::may_carry_over(graph, looped, old, new),
         KernelKind::ScatterAdd(_) | KernelKind::WindowPut(_) | KernelKind::Cumulative(_) => true,
     };
     !by_tiles && body.may_overwrite(old, new)

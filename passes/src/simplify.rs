@@ -136,6 +136,8 @@ fn rows(op: &Op) -> [&'static [Row]; 2] {
         | Op::Window(..)
         | Op::Gather(_)
         | Op::ScatterAdd { .. }
-        | Op::RandomBits(_) => [&[], &[]],
+        | Op::RandomBits(_)
+        | Op::Loop(_)
+        | Op::LoopResult { .. } => [&[], &[]],
     }
 }

@@ -1,12 +1,13 @@
 //! The driver: the one function that a thread enters for a whole step. It calls the kernels in order, each with this
 //! thread's part, and meets the other threads where data crosses between them.
 
+use super::barriers::Touched;
 use super::symbols::Symbols;
 use super::target::Target;
 use crate::runtime::kiln_barrier;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, UserFuncName, Value};
+use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, MemFlagsData, UserFuncName, Value};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,12 +19,29 @@ const LINE_UNIT: usize = 64;
 pub struct Step {
     /// Position of the kernel's first pointer in the table.
     pub pointers: usize,
+    /// How many pointers the kernel has.
+    pub n_pointers: usize,
+    /// What is added to pointers in the steps of loops.
+    pub varying: Vec<Varying>,
     /// What is called.
     pub work: Work,
     /// Whether all threads take part; else the first does it alone.
     pub parallel: bool,
     /// Whether all threads must have come here before.
     pub barrier: bool,
+    /// The memory that it reads and writes.
+    pub touched: Touched,
+}
+
+/// A pointer that moves from one step of a loop to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Varying {
+    /// Position among the kernel's pointers.
+    pub position: usize,
+    /// Which of the loops around the kernel, from the outside.
+    pub depth: usize,
+    /// Bytes from one index to the next.
+    pub n_bytes: usize,
 }
 
 /// What a step calls.
@@ -41,6 +59,24 @@ pub enum Work {
     Contraction(*const u8),
     /// A copy from the second pointer to the first, of so many bytes.
     Copy(usize),
+    /// A loop.
+    Repeat {
+        /// How often the steps run.
+        n_steps: usize,
+        /// Whether the first of these has the last index.
+        reverse: bool,
+        /// What runs each time.
+        steps: Vec<Step>,
+    },
+}
+
+/// How a program is laid out.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The threads that enter the driver.
+    pub n_threads: usize,
+    /// Where in a thread's scratch memory the pointers of a step in a loop lie.
+    pub own_pointers: usize,
 }
 
 /// `fn(table of pointers, scratch of this thread, thread, barrier)`.
@@ -50,7 +86,7 @@ pub type DriverFunction = unsafe extern "C" fn(*const *mut u8, *mut u8, usize, *
 pub fn emit(
     steps: &[Step],
     stamps: Option<&Stamps>,
-    n_threads: usize,
+    layout: Layout,
     target: &Target,
     symbols: &mut Symbols,
     context: &mut FunctionBuilderContext,
@@ -67,27 +103,9 @@ pub fn emit(
     let [table, scratch, thread, barrier] = parameters[..] else {
         unreachable!("the driver has four parameters")
     };
-    let mut driver = Driver { b, symbols, table, scratch, thread, n_threads };
+    let mut driver = Driver { b, symbols, table, scratch, thread, barrier, layout, indices: Vec::new() };
     driver.stamp(stamps, 0);
-    let mut i = 0;
-    while i < steps.len() {
-        if n_threads > 1 && steps[i].barrier {
-            let address = kiln_barrier as *const u8;
-            let function = driver.symbols.import(driver.b.func, "kiln_barrier", address, &[I64], &[]);
-            driver.b.ins().call(function, &[barrier]);
-        }
-        // Steps that the first thread does alone share one test.
-        let alone = |step: &Step| n_threads > 1 && !step.parallel;
-        let end = if alone(&steps[i]) {
-            (i + 1..steps.len()).find(|&j| !alone(&steps[j]) || steps[j].barrier).unwrap_or(steps.len())
-        } else {
-            i + 1
-        };
-        let end = if stamps.is_some() { i + 1 } else { end };
-        driver.steps(&steps[i..end], alone(&steps[i]));
-        driver.stamp(stamps, end);
-        i = end;
-    }
+    driver.sequence(steps, stamps);
     driver.b.ins().return_(&[]);
     driver.b.seal_all_blocks();
     driver.b.finalize(target.isa.frontend_config());
@@ -100,32 +118,104 @@ struct Driver<'a, 'f> {
     table: Value,
     scratch: Value,
     thread: Value,
-    n_threads: usize,
+    barrier: Value,
+    layout: Layout,
+    /// The index of each loop around the present step, from the outside.
+    indices: Vec<Value>,
 }
 
 impl Driver<'_, '_> {
-    fn steps(&mut self, steps: &[Step], alone: bool) {
-        let after = alone.then(|| {
-            let (first, after) = (self.b.create_block(), self.b.create_block());
-            let is_first = self.b.ins().icmp_imm_s(IntCC::Equal, self.thread, 0);
-            self.b.ins().brif(is_first, first, &[], after, &[]);
-            self.b.switch_to_block(first);
-            after
-        });
-        for step in steps {
-            let pointers = self.b.ins().iadd_imm_s(self.table, 8 * step.pointers as i64);
-            self.call(step, pointers, alone);
-        }
-        if let Some(after) = after {
-            self.b.ins().jump(after, &[]);
-            self.b.switch_to_block(after);
+    /// Steps that all threads come to; the stamps, if there are any, are taken after each.
+    fn sequence(&mut self, steps: &[Step], stamps: Option<&Stamps>) {
+        let shared = self.layout.n_threads > 1;
+        let alone = |step: &Step| shared && !step.parallel;
+        let mut i = 0;
+        while i < steps.len() {
+            if shared && steps[i].barrier {
+                let address = kiln_barrier as *const u8;
+                let function = self.symbols.import(self.b.func, "kiln_barrier", address, &[I64], &[]);
+                self.b.ins().call(function, &[self.barrier]);
+            }
+            // Steps that the first thread does alone share one test.
+            let end = if alone(&steps[i]) && stamps.is_none() {
+                (i + 1..steps.len()).find(|&j| !alone(&steps[j]) || steps[j].barrier).unwrap_or(steps.len())
+            } else {
+                i + 1
+            };
+            if alone(&steps[i]) {
+                self.by_first_thread(&steps[i..end]);
+            } else {
+                self.call(&steps[i], false);
+            }
+            self.stamp(stamps, end);
+            i = end;
         }
     }
 
-    fn call(&mut self, step: &Step, pointers: Value, alone: bool) {
-        let parts = if alone { 1 } else { self.n_threads };
+    fn by_first_thread(&mut self, steps: &[Step]) {
+        let (first, after) = (self.b.create_block(), self.b.create_block());
+        let is_first = self.b.ins().icmp_imm_s(IntCC::Equal, self.thread, 0);
+        self.b.ins().brif(is_first, first, &[], after, &[]);
+        self.b.switch_to_block(first);
+        steps.iter().for_each(|step| self.call(step, true));
+        self.b.ins().jump(after, &[]);
+        self.b.switch_to_block(after);
+    }
+
+    /// The address of a step's pointers: in the program's table, or in this thread's own memory, where those that move
+    /// with the indices of loops are written first.
+    fn pointers(&mut self, step: &Step) -> Value {
+        let table = self.b.ins().iadd_imm_s(self.table, 8 * step.pointers as i64);
+        if step.varying.is_empty() {
+            return table;
+        }
+        let flags = MemFlagsData::new().with_notrap();
+        let own = self.b.ins().iadd_imm_s(self.scratch, self.layout.own_pointers as i64);
+        for position in 0..step.n_pointers {
+            let mut pointer = self.b.ins().load(I64, flags, table, 8 * position as i32);
+            for varying in step.varying.iter().filter(|varying| varying.position == position) {
+                let offset = self.b.ins().imul_imm_s(self.indices[varying.depth], varying.n_bytes as i64);
+                pointer = self.b.ins().iadd(pointer, offset);
+            }
+            self.b.ins().store(flags, pointer, own, 8 * position as i32);
+        }
+        own
+    }
+
+    /// A loop over steps, which one thread does alone or all do together.
+    fn repeat(&mut self, n_steps: usize, reverse: bool, steps: &[Step], alone: bool) {
+        let (head, body, after) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let done = self.b.append_block_param(head, I64);
+        let zero = self.b.ins().iconst(I64, 0);
+        self.b.ins().jump(head, &[zero.into()]);
+        self.b.switch_to_block(head);
+        let is_left = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, done, n_steps as i64);
+        self.b.ins().brif(is_left, body, &[], after, &[]);
+        self.b.switch_to_block(body);
+        let index = if reverse {
+            let last = self.b.ins().iconst(I64, n_steps as i64 - 1);
+            self.b.ins().isub(last, done)
+        } else {
+            done
+        };
+        self.indices.push(index);
+        if alone {
+            steps.iter().for_each(|step| self.call(step, true));
+        } else {
+            self.sequence(steps, None);
+        }
+        self.indices.pop();
+        let next = self.b.ins().iadd_imm_s(done, 1);
+        self.b.ins().jump(head, &[next.into()]);
+        self.b.switch_to_block(after);
+    }
+
+    fn call(&mut self, step: &Step, alone: bool) {
+        let parts = if alone { 1 } else { self.layout.n_threads };
         match &step.work {
+            Work::Repeat { n_steps, reverse, steps } => self.repeat(*n_steps, *reverse, steps, alone),
             Work::Loop { name, rows, line, .. } => {
+                let pointers = self.pointers(step);
                 let function = self.symbols.import(self.b.func, name, std::ptr::null(), &[I64; 6], &[]);
                 // Rows are cut when there are some for everybody, else the line is.
                 let cut_line = line.is_some_and(|line| *rows < 4 * parts && line >= LINE_UNIT * parts);
@@ -135,6 +225,7 @@ impl Driver<'_, '_> {
                 self.b.ins().call(function, &[pointers, row_begin, row_end, begin, end, self.scratch]);
             }
             Work::Contraction(call) => {
+                let pointers = self.pointers(step);
                 let address = super::contraction::kiln_contraction as *const u8;
                 let function = self.symbols.import(self.b.func, "kiln_contraction", address, &[I64; 5], &[]);
                 let call = self.b.ins().iconst(I64, *call as i64);
@@ -143,6 +234,7 @@ impl Driver<'_, '_> {
                 self.b.ins().call(function, &[call, pointers, self.scratch, thread, n]);
             }
             Work::Copy(n_bytes) => {
+                let pointers = self.pointers(step);
                 let address = kiln_copy as *const u8;
                 let function = self.symbols.import(self.b.func, "kiln_copy", address, &[I64; 2], &[]);
                 let n = self.b.ins().iconst(I64, *n_bytes as i64);

@@ -170,6 +170,8 @@ pub(super) fn roles<'a>(op: &Op, operands: &[&'a Tensor]) -> Vec<(&'static str, 
         Op::Gather(_) => &["x", "indices"],
         Op::ScatterAdd { .. } => &["updates", "indices"],
         Op::RandomBits(_) => &["state"],
+        Op::Loop(_) => &[],
+        Op::LoopResult { .. } => &["loop"],
     };
     let name = |i: usize| names.get(i).copied().unwrap_or("operand");
     operands.iter().enumerate().map(|(i, &t)| (name(i), t)).collect()

@@ -43,7 +43,9 @@ impl Op {
             | Op::Concatenate(_)
             | Op::Reverse(_)
             | Op::Dot(_)
-            | Op::Conv(_) => None,
+            | Op::Conv(_)
+            | Op::Loop(_)
+            | Op::LoopResult { .. } => None,
         };
         by_op.or_else(|| (!operands[operand].dtype.is_float()).then_some(NOT_FLOAT))
     }
@@ -108,6 +110,10 @@ impl Op {
             }
             Op::Window(op, window) => op.gradient(e, window, x, dy),
             Op::Gather(axis) => smallvec![Some(index::gather_gradient(e, *axis, x, operands[1], dy)), None],
+            // A loop has several results, each with a gradient: more than this function is told.
+            Op::Loop(_) | Op::LoopResult { .. } => panic!(
+                "internal error: loops are differentiated as a whole, by the gradient pass; please report this"
+            ),
             Op::ScatterAdd { axis, .. } => {
                 smallvec![Some(index::scatter_add_gradient(e, *axis, operands[1], dy)), None]
             }

@@ -45,6 +45,8 @@ fn every_op_and_attribute_prints_as_it_was_read() {
         "gather",
         "scatter_add",
         "random_bits",
+        "loop",
+        "loop_result",
     ]);
     expected.extend(UnaryOp::ALL.map(UnaryOp::name));
     expected.extend(BinaryOp::ALL.map(BinaryOp::name));
@@ -220,4 +222,43 @@ proptest! {
             prop_assert!(parse(&printed).unwrap().same_as(&graph), "{}", printed);
         }
     }
+}
+
+#[test]
+fn loops_that_do_not_fit_their_body() {
+    let of = |head: &str, outputs: &str, result: &str| {
+        let body = format!("graph b(%h: f32[2], %x: f32[]) {{\n%y: f32[2] = exp %h\nreturn {outputs} }}");
+        let text = format!(
+            "graph f(%h: f32[2], %x: f32[3]) {{\n%l: u8[0] = loop {head} {body}\n%r: {result}\nreturn %r\n}}"
+        );
+        parse(&text).expect_err("this text is wrong").message
+    };
+    let last = "f32[2] = loop_result %l { position = 0 }";
+    assert_eq!(
+        of("%h, %h { steps = 3, stacked = 1 }", "%y => %h", last),
+        "`loop`: operand 1 is f32[2], the body takes f32[3]"
+    );
+    assert_eq!(
+        of("%h { steps = 3, stacked = 1 }", "%y => %h", last),
+        "`loop` takes 2 operands, 1 were given"
+    );
+    assert_eq!(
+        of("%h, %x { steps = 3, stacked = 1 }", "%y, %y => %h", last),
+        "`loop`: the body takes and returns the carried values first, in the same order, and takes the stacked ones next"
+    );
+    let good = "%h, %x { steps = 3, stacked = 1 }";
+    assert_eq!(
+        of(good, "%y => %h", "f32[3] = loop_result %l { position = 0 }"),
+        "`loop_result`: result 0 of the loop is f32[2], not f32[3]"
+    );
+    assert_eq!(
+        of(good, "%y => %h", "f32[3] = loop_result %l { position = 4 }"),
+        "`loop_result`: the loop has 1 results, none at position 4"
+    );
+    assert_eq!(
+        of(good, "%y => %h", "f32[3] = loop_result %x { position = 0 }"),
+        "`loop_result`: the operand is f32[3], which is no loop"
+    );
+    let deep = "graph g() { %l: u8[0] = loop { steps = 1 } ".repeat(40);
+    assert_eq!(parse(&deep).unwrap_err().message, "more than 16 loops in each other");
 }

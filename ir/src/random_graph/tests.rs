@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::op::*;
-use crate::{Tolerance, compare, evaluate, interpret_all, parse, verify};
+use crate::{Tolerance, compare, evaluate, evaluate_loop, interpret_all, parse, verify};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -62,6 +62,7 @@ fn rounds(op: &Op) -> bool {
         Op::Binary(op) => !matches!(op, BinaryOp::Max | BinaryOp::Min | BinaryOp::Rem),
         Op::Reduce(op, _) => matches!(op, ReduceOp::Sum | ReduceOp::Prod),
         Op::Window(op, _) => matches!(op, WindowOp::Sum | WindowOp::Put),
+        // What is known of an op by itself; a loop is off by what its operands are.
         Op::Cumulative(_) | Op::Dot(_) | Op::Conv(_) | Op::ScatterAdd { .. } => true,
         Op::Input(_)
         | Op::Fill(..)
@@ -80,7 +81,9 @@ fn rounds(op: &Op) -> bool {
         | Op::Concatenate(_)
         | Op::Reverse(_)
         | Op::Gather(_)
-        | Op::RandomBits(_) => false,
+        | Op::RandomBits(_)
+        | Op::Loop(_)
+        | Op::LoopResult { .. } => false,
     }
 }
 
@@ -90,7 +93,16 @@ fn perturbed(graph: &Graph, inputs: &[TensorData], seed: u64) -> BTreeMap<NodeId
     let mut values: BTreeMap<_, _> = graph.inputs().iter().copied().zip(inputs.iter().cloned()).collect();
     for id in graph.topological_order().into_iter().filter(|&id| !graph.op(id).is_input()) {
         let operands: Vec<&TensorData> = graph.operands(id).iter().map(|operand| &values[operand]).collect();
-        let mut value = evaluate(graph.op(id), &operands);
+        let mut value = match graph.op(id) {
+            Op::Loop(_) => TensorData::zeros(graph.node(id).ty()),
+            Op::LoopResult { position, .. } => {
+                let looped = graph.operands(id)[0];
+                let Op::Loop(of) = graph.op(looped) else { panic!("a result is one of a loop") };
+                let operands: Vec<&TensorData> = graph.operands(looped).iter().map(|o| &values[o]).collect();
+                evaluate_loop(of, &operands).swap_remove(*position)
+            }
+            op => evaluate(op, &operands),
+        };
         if rounds(graph.op(id)) && value.dtype().is_float() {
             for i in 0..value.n_elements() {
                 let factor = 1.0 + (random.unit() - 0.5) / (1 << 19) as f64;
@@ -157,6 +169,8 @@ fn every_op_occurs() {
         "gather",
         "scatter_add",
         "random_bits",
+        "loop",
+        "loop_result",
     ];
     let named = UnaryOp::ALL.map(UnaryOp::name).into_iter().chain(BinaryOp::ALL.map(BinaryOp::name));
     let named = named.chain(CompareOp::ALL.map(CompareOp::name)).chain(LogicalOp::ALL.map(LogicalOp::name));

@@ -25,7 +25,15 @@ pub fn finish(graph: &Graph, groups: Groups, order: &[NodeId]) -> Vec<Kernel> {
     let mut kernels = groups.into_kernels();
     for kernel in &mut kernels {
         kernel.members.sort_unstable_by_key(|node| position[node.index()]);
-        let is_root = |node| matches!(kernel.kind, KernelKind::Contraction(root) if root == node);
+        let is_root = |node| match kernel.kind {
+            KernelKind::Contraction(root) => root == node,
+            // Each result is memory that the body writes; what the loop itself takes is its body's arena.
+            KernelKind::Repeat(_) => true,
+            KernelKind::Loop
+            | KernelKind::ScatterAdd(_)
+            | KernelKind::WindowPut(_)
+            | KernelKind::Cumulative(_) => false,
+        };
         kernel.writes =
             kernel.members.iter().copied().filter(|&n| written.contains(&n) || is_root(n)).collect();
         kernel.writes.sort_unstable();
@@ -94,6 +102,7 @@ fn users_are_loops(graph: &Graph, groups: &Groups, node: NodeId) -> bool {
     graph.users(node).iter().all(|&user| match groups.of(user).map(|group| groups.kernel(group)) {
         Some(kernel) => match kernel.kind {
             KernelKind::Contraction(root) => user != root && user != view::contraction_product(graph, root),
+            KernelKind::Repeat(_) => false,
             KernelKind::Loop
             | KernelKind::ScatterAdd(_)
             | KernelKind::WindowPut(_)

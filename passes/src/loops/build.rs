@@ -24,6 +24,8 @@ pub fn build(graph: &Graph, kernel: &Kernel, in_memory: &dyn Fn(NodeId) -> bool)
     let mut builder = Builder::new(graph, kernel, in_memory);
     match kernel.kind {
         KernelKind::Loop | KernelKind::Contraction(_) => {}
+        // What runs is the kernels of the body.
+        KernelKind::Repeat(_) => return builder.body,
         KernelKind::ScatterAdd(node) => builder.scatter_add(node),
         KernelKind::WindowPut(node) => builder.window_put(node),
         KernelKind::Cumulative(node) => builder.cumulative(node),
@@ -207,7 +209,12 @@ impl<'a> Builder<'a> {
             Op::Reduce(..) | Op::ArgReduce(..) | Op::Dot(_) | Op::Conv(_) | Op::Window(..) => {
                 ValueKind::Reduced(self.reduction(node))
             }
-            Op::Input(_) | Op::Dense(_) | Op::ScatterAdd { .. } | Op::Cumulative(_) => {
+            Op::Input(_)
+            | Op::Dense(_)
+            | Op::ScatterAdd { .. }
+            | Op::Cumulative(_)
+            | Op::Loop(_)
+            | Op::LoopResult { .. } => {
                 unreachable!("`{}` is computed into memory before it is used", op.name())
             }
         };

@@ -14,6 +14,14 @@ pub fn is_view(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Broadcast { .. } | Op::Slice(_) | Op::Reverse(_))
 }
 
+/// The value whose memory holds the elements of this one in the same order.
+pub fn stored(graph: &Graph, mut node: NodeId) -> NodeId {
+    while let Op::Reshape(_) = graph.op(node) {
+        node = graph.operands(node)[0];
+    }
+    node
+}
+
 /// The index into the operand of a view, for an index into its result.
 pub fn through(graph: &Graph, view: NodeId, index: &IndexMap, variables: &mut Variables) -> IndexMap {
     let shape = &graph.node(view).ty().shape;

@@ -42,6 +42,7 @@ fn program(text: &str) -> String {
             KernelKind::ScatterAdd(_) => "scatter-add",
             KernelKind::WindowPut(_) => "window-put",
             KernelKind::Cumulative(_) => "cumulative",
+            KernelKind::Repeat(_) => "repeat",
         };
         let (members, reads) = (list(&kernel.members), list(&kernel.reads));
         let reduced = if kernel.reduced.is_empty() {

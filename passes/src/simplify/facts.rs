@@ -73,7 +73,9 @@ fn never_negative(graph: &Graph, id: NodeId, depth: usize) -> bool {
         | Op::Window(..)
         | Op::Gather(_)
         | Op::ScatterAdd { .. }
-        | Op::RandomBits(_) => false,
+        | Op::RandomBits(_)
+        | Op::Loop(_)
+        | Op::LoopResult { .. } => false,
     }
 }
 
@@ -112,6 +114,8 @@ fn never_minus_zero(graph: &Graph, id: NodeId, depth: usize) -> bool {
         | Op::Window(..)
         | Op::Gather(_)
         | Op::ScatterAdd { .. }
-        | Op::RandomBits(_) => false,
+        | Op::RandomBits(_)
+        | Op::Loop(_)
+        | Op::LoopResult { .. } => false,
     }
 }

@@ -1,0 +1,339 @@
+//! From kernels to what the driver calls: a function for each kernel, where its pointers come from, and which steps run
+//! one after the other.
+//!
+//! The body of a loop is a program within the program: its inputs are memory of the program around it, and its arena a
+//! part of that one's. Addresses of stacked values move from step to step by a stride.
+
+use super::barriers::{self, Memory, Region, Touched};
+use super::contraction::ContractionCall;
+use super::driver::{self, Stamps, Step, Varying, Work};
+use super::nest;
+use super::symbols::Symbols;
+use super::target::Target;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::types::I64;
+use cranelift_frontend::FunctionBuilderContext;
+use kiln_ir::kernel::{Kernel, KernelKind, Place};
+use kiln_ir::op::Loop;
+use kiln_ir::op::iteration::Role;
+use kiln_ir::{Graph, NodeId, Op};
+use kiln_passes::loops::{LoopBody, view};
+use kiln_passes::lower::Lowered;
+
+/// Name of the driver's function.
+pub const DRIVER: &str = "step";
+
+/// What a block primitive costs beside an instruction.
+const BLOCK_OP_COST: usize = 8;
+
+/// Where an address that generated code uses comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pointer {
+    /// The buffer of an input: state or batch.
+    Input(usize),
+    /// The arena, at an offset.
+    Arena(usize),
+    /// A constant.
+    Constant(NodeId),
+}
+
+/// Where a value lies, as seen from the kernels that use it.
+#[derive(Clone, Debug, PartialEq)]
+struct Address {
+    /// Where the value begins, in the first index of all loops around it.
+    pointer: Pointer,
+    /// Bytes from one index of a loop to the next: (depth of the loop, bytes).
+    strides: Vec<(usize, usize)>,
+    /// The memory that is touched over all steps of these loops.
+    memory: Memory,
+}
+
+/// A graph whose kernels are generated: the program, or the body of a loop in it.
+struct Scope<'a> {
+    graph: &'a Graph,
+    lowered: &'a Lowered,
+    inputs: Vec<Address>,
+    /// Where the graph's arena begins in that of the program.
+    arena: usize,
+    /// Loops around it.
+    depth: usize,
+    /// What the names of its functions begin with.
+    prefix: String,
+}
+
+impl Scope<'_> {
+    fn address(&self, node: NodeId) -> Address {
+        let placement = self.lowered.plan.placement(node);
+        let whole = |pointer, region, start| Address {
+            pointer,
+            strides: Vec::new(),
+            memory: (region, start..start + placement.n_bytes),
+        };
+        match placement.place {
+            Place::Input(i) => self.inputs[i].clone(),
+            Place::Arena(offset) => {
+                let offset = self.arena + offset;
+                whole(Pointer::Arena(offset), Region::Arena, offset)
+            }
+            Place::Constant => whole(Pointer::Constant(node), Region::Constant(node), 0),
+        }
+    }
+
+    fn is_empty(&self, node: NodeId) -> bool {
+        self.graph.node(node).ty().n_elements() == 0
+    }
+}
+
+/// What code generation collects.
+pub struct Generator<'a> {
+    graph: &'a Graph,
+    lowered: &'a Lowered,
+    target: &'a Target,
+    shared_from: usize,
+    context: FunctionBuilderContext,
+    symbols: Symbols,
+    functions: Vec<(String, Function)>,
+    calls: Vec<(Box<ContractionCall>, Option<String>)>,
+    pointers: Vec<Pointer>,
+    scratch_bytes: usize,
+    /// Most pointers of a step in a loop that are not the same each time.
+    n_varying_pointers: usize,
+}
+
+/// The functions of a program and what they need.
+pub struct Generated {
+    pub functions: Vec<(String, Function)>,
+    pub symbols: Symbols,
+    pub calls: Vec<(Box<ContractionCall>, Option<String>)>,
+    pub pointers: Vec<Pointer>,
+    pub scratch_bytes: usize,
+    pub n_threads: usize,
+    /// Kernel of each step; `None` for the copies at the end.
+    pub kernel_of_step: Vec<Option<usize>>,
+    pub stamps: Option<Stamps>,
+}
+
+impl<'a> Generator<'a> {
+    pub fn new(
+        graph: &'a Graph,
+        lowered: &'a Lowered,
+        target: &'a Target,
+        shared_from: usize,
+    ) -> Generator<'a> {
+        Generator {
+            graph,
+            lowered,
+            target,
+            shared_from,
+            context: FunctionBuilderContext::new(),
+            symbols: Symbols::default(),
+            functions: Vec::new(),
+            calls: Vec::new(),
+            pointers: Vec::new(),
+            scratch_bytes: 0,
+            n_varying_pointers: 0,
+        }
+    }
+
+    /// Generates all kernels, and the driver that calls them on so many threads.
+    pub fn program(mut self, n_threads: usize, profile: bool) -> Generated {
+        let of_input = |(i, &node): (usize, &NodeId)| Address {
+            pointer: Pointer::Input(i),
+            strides: Vec::new(),
+            memory: (Region::Input(i), 0..self.graph.node(node).ty().n_bytes()),
+        };
+        let scope = Scope {
+            graph: self.graph,
+            lowered: self.lowered,
+            inputs: self.graph.inputs().iter().enumerate().map(of_input).collect(),
+            arena: 0,
+            depth: 0,
+            prefix: String::new(),
+        };
+        let (mut steps, kernel_of_step): (Vec<Step>, Vec<Option<usize>>) =
+            self.steps(&scope).into_iter().unzip();
+        barriers::place(&mut steps);
+        // A program without a kernel worth sharing is run by one thread.
+        let n_threads = if steps.iter().any(|step| step.parallel) { n_threads } else { 1 };
+        let stamps = profile.then(|| Stamps::new(steps.len()));
+        // Behind the scratch memory of kernels lie the pointers of a step in a loop.
+        let own_pointers = self.scratch_bytes.next_multiple_of(64);
+        let layout = driver::Layout { n_threads, own_pointers };
+        let driver =
+            driver::emit(&steps, stamps.as_ref(), layout, self.target, &mut self.symbols, &mut self.context);
+        self.functions.push((DRIVER.to_string(), driver));
+        Generated {
+            functions: self.functions,
+            symbols: self.symbols,
+            calls: self.calls,
+            pointers: self.pointers,
+            scratch_bytes: own_pointers + 8 * self.n_varying_pointers,
+            n_threads,
+            kernel_of_step,
+            stamps,
+        }
+    }
+
+    /// The steps of a graph, each with the kernel that it belongs to.
+    fn steps(&mut self, scope: &Scope) -> Vec<(Step, Option<usize>)> {
+        let mut steps = Vec::new();
+        let lowered = scope.lowered;
+        for (k, (kernel, body)) in lowered.schedule.kernels.iter().zip(&lowered.bodies).enumerate() {
+            if kernel.writes.iter().all(|&node| scope.is_empty(node)) {
+                continue;
+            }
+            let of_kernel = match kernel.kind {
+                KernelKind::Repeat(node) => self.repeat(scope, k, node),
+                KernelKind::Contraction(root) => vec![self.contraction(scope, k, root, kernel, body)],
+                KernelKind::Loop
+                | KernelKind::ScatterAdd(_)
+                | KernelKind::WindowPut(_)
+                | KernelKind::Cumulative(_) => vec![self.nest(scope, k, kernel, body)],
+            };
+            steps.extend(of_kernel.into_iter().map(|step| (step, Some(k))));
+        }
+        for copy in &lowered.plan.copies {
+            let n_bytes = scope.graph.node(copy.from).ty().n_bytes();
+            let step = self.copy(scope.address(copy.from), scope.inputs[copy.to].clone(), n_bytes);
+            steps.push((step, None));
+        }
+        steps
+    }
+
+    /// A step, with its addresses as pointers in the table.
+    fn step(&mut self, addresses: &[Address], work: Work, parallel: bool, touched: Touched) -> Step {
+        let pointers = self.pointers.len();
+        self.pointers.extend(addresses.iter().map(|address| address.pointer));
+        let mut varying = Vec::new();
+        for (position, address) in addresses.iter().enumerate() {
+            let strides = address.strides.iter();
+            varying.extend(strides.map(|&(depth, n_bytes)| Varying { position, depth, n_bytes }));
+        }
+        let n_pointers = addresses.len();
+        if !varying.is_empty() {
+            self.n_varying_pointers = self.n_varying_pointers.max(n_pointers);
+        }
+        Step { pointers, n_pointers, varying, work, parallel, barrier: false, touched }
+    }
+
+    fn copy(&mut self, from: Address, to: Address, n_bytes: usize) -> Step {
+        let touched = Touched { reads: vec![from.memory.clone()], writes: vec![to.memory.clone()] };
+        self.step(&[to, from], Work::Copy(n_bytes), false, touched)
+    }
+
+    fn nest(&mut self, scope: &Scope, k: usize, kernel: &Kernel, body: &LoopBody) -> Step {
+        let code = nest::emit(body, self.target, &mut self.symbols, &mut self.context);
+        self.scratch_bytes = self.scratch_bytes.max(code.scratch_bytes);
+        let name = self.declare(scope, k, code.function);
+        let work = Work::Loop { name, rows: code.rows, line: code.line };
+        let addresses: Vec<Address> = body.buffers.iter().map(|&node| scope.address(node)).collect();
+        let parallel = work_of(kernel, body) >= self.shared_from;
+        self.step(&addresses, work, parallel, touched(scope, kernel))
+    }
+
+    fn declare(&mut self, scope: &Scope, k: usize, function: Function) -> String {
+        let name = format!("{}k{k}", scope.prefix);
+        let convention = function.signature.call_conv;
+        self.symbols.declare(&name, std::ptr::null(), &[I64; 6], &[], convention);
+        self.functions.push((name.clone(), function));
+        name
+    }
+
+    fn contraction(
+        &mut self,
+        scope: &Scope,
+        k: usize,
+        root: NodeId,
+        kernel: &Kernel,
+        body: &LoopBody,
+    ) -> Step {
+        let plan = &scope.lowered.plan;
+        let in_memory = |node: NodeId| plan.placements.binary_search_by_key(&node, |p| p.node).is_ok();
+        let (call, nodes) =
+            ContractionCall::new(scope.graph, root, &in_memory, self.target.kernels, body.buffers.len());
+        let addresses: Vec<Address> =
+            body.buffers.iter().chain(&nodes).map(|&node| scope.address(node)).collect();
+        let mut scratch = call.scratch_bytes();
+        let epilogue = (kernel.writes != [root]).then(|| {
+            let code = nest::emit(body, self.target, &mut self.symbols, &mut self.context);
+            scratch += code.scratch_bytes;
+            self.declare(scope, k, code.function)
+        });
+        self.scratch_bytes = self.scratch_bytes.max(scratch);
+        let call = Box::new(call);
+        // The box does not move when it goes into the list, and later into the program.
+        let address = (&raw const *call).cast::<u8>();
+        self.calls.push((call, epilogue));
+        self.step(&addresses, Work::Contraction(address), true, touched(scope, kernel))
+    }
+
+    /// A loop: its carried values are copied to where they are carried, unless they lie there, and its body repeated.
+    fn repeat(&mut self, scope: &Scope, k: usize, node: NodeId) -> Vec<Step> {
+        let Op::Loop(looped) = scope.graph.op(node) else { unreachable!("a loop is repeated") };
+        let of_body = &scope.lowered.loops[&node];
+        let arena = match scope.address(node).pointer {
+            Pointer::Arena(offset) => offset,
+            Pointer::Input(_) | Pointer::Constant(_) => unreachable!("the body's memory is in the arena"),
+        };
+        let inputs = body_inputs(scope, node, looped);
+        let mut steps = Vec::new();
+        for (i, carried) in inputs.iter().enumerate().take(looped.n_carried()) {
+            let operand = scope.graph.operands(node)[i];
+            let from = scope.address(view::stored(scope.graph, operand));
+            if from != *carried && !scope.is_empty(operand) {
+                let n_bytes = scope.graph.node(operand).ty().n_bytes();
+                steps.push(self.copy(from, carried.clone(), n_bytes));
+            }
+        }
+        let prefix = format!("{}k{k}.", scope.prefix);
+        let (graph, lowered) = (&of_body.body, &of_body.lowered);
+        let body = Scope { graph, lowered, inputs, arena, depth: scope.depth + 1, prefix };
+        let repeated: Vec<Step> = self.steps(&body).into_iter().map(|(step, _)| step).collect();
+        let parallel = repeated.iter().any(|step| step.parallel);
+        let touched = Touched::union(&repeated);
+        let work = Work::Repeat { n_steps: looped.n_steps, reverse: looped.reverse, steps: repeated };
+        steps.push(self.step(&[], work, parallel, touched));
+        steps
+    }
+}
+
+/// Where the inputs of a loop's body lie: those of the loop's body, then the slots of stacked results.
+fn body_inputs(scope: &Scope, node: NodeId, looped: &Loop) -> Vec<Address> {
+    let graph = scope.graph;
+    let mut results = vec![None; looped.n_results()];
+    for user in graph.users(node) {
+        if let Op::LoopResult { position, .. } = graph.op(user) {
+            results[*position] = Some(user);
+        }
+    }
+    let result = |position: usize| scope.address(results[position].expect("every result has a node"));
+    let part = |mut address: Address, ty: &kiln_ir::TensorType| {
+        address.strides.push((scope.depth, ty.n_bytes()));
+        address
+    };
+    let operand = |(i, &operand): (usize, &NodeId)| {
+        let ty = looped.body.node(looped.body.inputs()[i]).ty();
+        match looped.operand_role(i) {
+            Role::Carried => result(i),
+            Role::Stacked => part(scope.address(view::stored(graph, operand)), ty),
+            Role::Invariant => scope.address(view::stored(graph, operand)),
+        }
+    };
+    let slot = |k: usize| part(result(k), looped.body.node(looped.body.outputs()[k].value).ty());
+    let operands = graph.operands(node).iter().enumerate().map(operand);
+    operands.chain((looped.n_carried()..looped.n_results()).map(slot)).collect()
+}
+
+fn touched(scope: &Scope, kernel: &Kernel) -> Touched {
+    let memory = |&node: &NodeId| scope.address(node).memory;
+    Touched {
+        reads: kernel.reads.iter().map(memory).collect(),
+        writes: kernel.writes.iter().map(memory).collect(),
+    }
+}
+
+/// Elements of the domain times operations on each.
+fn work_of(kernel: &Kernel, body: &LoopBody) -> usize {
+    let ops = (0..body.values.len()).map(|id| if body.is_block_op(id) { BLOCK_OP_COST } else { 1 });
+    kernel.domain.n_elements().saturating_mul(ops.sum::<usize>().div_ceil(4).max(1))
+}
