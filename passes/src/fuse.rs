@@ -210,8 +210,10 @@ impl Fusion<'_> {
     fn place_loop(&mut self, node: NodeId) {
         let graph = self.graph;
         for &operand in graph.operands(node) {
-            let stored = view::stored(graph, operand);
-            if !self.groups.contains(stored) && !memory::is_in_memory_already(graph, stored) {
+            let in_memory =
+                |node: NodeId| self.groups.contains(node) || memory::is_in_memory_already(graph, node);
+            let stored = view::stored(graph, operand, &in_memory);
+            if !in_memory(stored) {
                 self.join_or_start(stored);
             }
         }

@@ -8,8 +8,10 @@
 //! execution; what it emits can be differentiated again. Promises: no node there was is changed. Cost: O(nodes +
 //! edges), and once more for each value that no gradient reaches.
 
+mod iteration;
+
 use kiln_ir::emit::EmitExt;
-use kiln_ir::{Emit, Graph, NodeId, TensorType};
+use kiln_ir::{Emit, Graph, NodeId, Op, TensorType};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -161,13 +163,18 @@ fn propagate(e: &mut dyn Emit, paths: &Paths, outputs: &[(NodeId, NodeId)]) -> V
         contributions[output.index()].push(cotangent);
     }
     for &id in paths.order.iter().rev().filter(|id| paths.is_active[id.index()]) {
+        if let Op::Loop(_) = e.graph().op(id) {
+            propagate_loop(e, paths, id, &totals, &mut contributions);
+            continue;
+        }
         let Some((&first, rest)) = contributions[id.index()].split_first() else { continue };
         name_after(e, id);
         let total = rest.iter().fold(first, |sum, &contribution| e.add(sum, contribution));
         totals[id.index()] = Some(total);
 
         let wanted = paths.passing(e.graph(), id);
-        if !wanted.contains(&true) {
+        // The gradient of a loop's result waits for those of the others.
+        if !wanted.contains(&true) || matches!(e.graph().op(id), Op::LoopResult { .. }) {
             continue;
         }
         let node = e.graph().node(id);
@@ -185,6 +192,37 @@ fn propagate(e: &mut dyn Emit, paths: &Paths, outputs: &[(NodeId, NodeId)]) -> V
         }
     }
     totals
+}
+
+/// Passes the gradients of all results of a loop on to its operands.
+fn propagate_loop(
+    e: &mut dyn Emit,
+    paths: &Paths,
+    id: NodeId,
+    totals: &[Option<NodeId>],
+    contributions: &mut [SmallVec<[NodeId; 2]>],
+) {
+    let Op::Loop(looped) = e.graph().op(id) else { return };
+    let mut cotangents = vec![None; looped.n_results()];
+    name_after(e, id);
+    for user in e.graph().users(id) {
+        let Some(total) = totals.get(user.index()).copied().flatten() else { continue };
+        if let Op::LoopResult { position, .. } = *e.graph().op(user) {
+            let sum = cotangents[position].map_or(total, |before| e.add(before, total));
+            cotangents[position] = Some(sum);
+        }
+    }
+    if cotangents.iter().all(Option::is_none) {
+        return;
+    }
+    let operands = e.graph().operands(id).to_vec();
+    let wanted = paths.passing(e.graph(), id);
+    let gradients = iteration::gradient(e, id, &cotangents, &wanted);
+    for ((operand, gradient), wanted) in operands.iter().zip(gradients).zip(wanted) {
+        if let (Some(gradient), true) = (gradient, wanted) {
+            contributions[operand.index()].push(gradient);
+        }
+    }
 }
 
 /// Makes the nodes emitted next carry the source of a forward node, and its name with `.grad`.

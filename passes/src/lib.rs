@@ -17,6 +17,8 @@ pub mod gradient;
 pub mod loop_bodies;
 pub mod loops;
 pub mod lower;
+pub mod merge_loops;
+pub mod optimize_bodies;
 pub mod pass;
 pub mod pipeline;
 pub mod plan_memory;

@@ -4,12 +4,16 @@
 //! next value, written in place where the order of kernels allows that, and copied at the end of a step where it does
 //! not. Each value that is stacked gets a further input, the *slot*: the part of the stack that the step writes.
 
+mod form;
+
+pub use form::{Carried, Form};
+
 use crate::analysis;
 use crate::loops::view;
 use crate::lower::{self, Lowered};
 use kiln_ir::op::Loop;
 use kiln_ir::op::iteration::Role;
-use kiln_ir::{Graph, NodeId, Op, Output};
+use kiln_ir::{Graph, NodeId, Op, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,12 +56,16 @@ pub fn may_carry_over(graph: &Graph, looped: NodeId, old: NodeId, new: NodeId) -
     let (Op::Loop(of), &Op::LoopResult { position, .. }) = (graph.op(looped), graph.op(new)) else {
         return false;
     };
-    let stored: Vec<NodeId> = graph.operands(looped).iter().map(|&o| view::stored(graph, o)).collect();
+    let stored = |&operand: &NodeId| view::stored(graph, operand, &|node| node == old);
     of.result_role(position) == Role::Carried
-        && stored.iter().enumerate().all(|(i, &operand)| (operand == old) == (i == position))
+        && graph
+            .operands(looped)
+            .iter()
+            .enumerate()
+            .all(|(i, operand)| (stored(operand) == old) == (i == position))
 }
 
-/// Gives every loop a node for each of its results, since the body writes them all, and moves constants out of bodies,
+/// Gives every loop one node for each of its results, since the body writes them all, and moves constants out of bodies,
 /// where kernels find them.
 pub fn prepare(graph: &mut Graph) {
     for id in graph.topological_order() {
@@ -66,16 +74,24 @@ pub fn prepare(graph: &mut Graph) {
         if looped != id {
             graph.retain(|node, _| node != id);
         }
-        let mut missing: Vec<bool> = match graph.op(looped) {
-            Op::Loop(of) => vec![true; of.n_results()],
+        let n_results = match graph.op(looped) {
+            Op::Loop(of) => of.n_results(),
             _ => unreachable!("a loop stays a loop"),
         };
+        let mut results: Vec<Option<NodeId>> = vec![None; n_results];
+        let mut twice = Vec::new();
         for user in graph.users(looped) {
-            if let Op::LoopResult { position, .. } = graph.op(user) {
-                missing[*position] = false;
+            let Op::LoopResult { position, .. } = *graph.op(user) else { continue };
+            match results[position] {
+                Some(first) => {
+                    graph.replace_uses(user, first);
+                    twice.push(user);
+                }
+                None => results[position] = Some(user),
             }
         }
-        for position in (0..missing.len()).filter(|&position| missing[position]) {
+        graph.retain(|node, _| !twice.contains(&node));
+        for position in (0..n_results).filter(|&position| results[position].is_none()) {
             add_result(graph, looped, position);
         }
     }
@@ -83,9 +99,37 @@ pub fn prepare(graph: &mut Graph) {
 
 /// Adds a node for a result of a loop.
 pub fn add_result(graph: &mut Graph, looped: NodeId, position: usize) -> NodeId {
-    let Op::Loop(of) = graph.op(looped) else { unreachable!("a result is one of a loop") };
-    let ty = of.result_type(position).expect("a result that the loop has");
+    let ty = result_type(graph, looped, position);
     graph.add(Op::LoopResult { position, ty }, &[looped]).expect("the type is that of the result")
+}
+
+/// Puts one loop in place of some: of each is given where its results are among those of the new one. Returns that one.
+pub fn replace(graph: &mut Graph, old: &[(NodeId, Vec<usize>)], op: Op, operands: &[NodeId]) -> NodeId {
+    let origin = old[0].0;
+    let new = analysis::emit_replacement(graph, origin, |graph| {
+        Some(graph.add(op, operands).expect("the new loop takes what the old one took"))
+    });
+    let new = new.expect("a loop was added");
+    let mut gone = Vec::new();
+    for (id, positions) in old {
+        gone.push(*id);
+        for user in graph.users(*id) {
+            let Op::LoopResult { position, .. } = *graph.op(user) else { continue };
+            let result = analysis::emit_replacement(graph, user, |graph| {
+                Some(add_result(graph, new, positions[position]))
+            });
+            graph.replace_uses(user, result.expect("a result was added"));
+            gone.push(user);
+        }
+    }
+    graph.retain(|node, _| !gone.contains(&node));
+    new
+}
+
+/// The type of a result of a loop.
+pub fn result_type(graph: &Graph, looped: NodeId, position: usize) -> TensorType {
+    let Op::Loop(of) = graph.op(looped) else { unreachable!("a result is one of a loop") };
+    of.result_type(position).expect("a result that the loop has")
 }
 
 /// The loop with the constants of its body as invariant operands.
@@ -112,10 +156,4 @@ fn without_constants(graph: &mut Graph, id: NodeId, looped: &Arc<Loop>) -> NodeI
     let replacement = replacement.expect("a loop was added");
     graph.replace_uses(id, replacement);
     replacement
-}
-
-/// The outputs of a body: next values of the carried inputs, then what is stacked.
-pub fn body_outputs(carried: &[NodeId], stacked: &[NodeId]) -> Vec<Output> {
-    let carried = carried.iter().enumerate().map(|(k, &value)| Output { value, updates: Some(k) });
-    carried.chain(stacked.iter().map(|&value| Output { value, updates: None })).collect()
 }

@@ -7,6 +7,8 @@ use crate::arrange_dots::ArrangeDots;
 use crate::eliminate_common::EliminateCommon;
 use crate::eliminate_dead::EliminateDead;
 use crate::fold_constants::FoldConstants;
+use crate::merge_loops::MergeLoops;
+use crate::optimize_bodies::OptimizeBodies;
 use crate::pass::{Changed, Pass, Rewrites};
 use crate::simplify::Simplify;
 use crate::split_reduce::SplitReduce;
@@ -104,15 +106,19 @@ impl Pipeline {
         Pipeline::new(vec![
             // Traces hold what the user computed and never used: none of it is worth simplifying.
             Stage::once(EliminateDead),
+            // Before anything rewrites a body.
+            Stage::once(MergeLoops),
             Stage::until_unchanged(vec![
                 Box::new(Simplify),
                 Box::new(FoldConstants),
                 Box::new(EliminateCommon),
                 Box::new(EliminateDead),
+                Box::new(OptimizeBodies::new(for_bodies())),
             ]),
             // Last: `simplify` would merge the two stages again.
             Stage::once(SplitReduce),
             Stage::once(ArrangeDots),
+            Stage::once(OptimizeBodies::only(vec![Box::new(ArrangeDots)])),
         ])
     }
 
@@ -171,6 +177,11 @@ impl Stage {
         };
         passes.iter().map(|pass| pass.as_ref())
     }
+}
+
+/// The passes that run on the bodies of loops until nothing changes.
+fn for_bodies() -> Vec<Box<dyn Pass>> {
+    vec![Box::new(Simplify), Box::new(FoldConstants), Box::new(EliminateCommon), Box::new(EliminateDead)]
 }
 
 struct Runner {

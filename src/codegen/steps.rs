@@ -79,6 +79,13 @@ impl Scope<'_> {
         }
     }
 
+    /// Where the elements of an operand of a loop lie.
+    fn stored(&self, operand: NodeId) -> Address {
+        let placements = &self.lowered.plan.placements;
+        let in_memory = |node: NodeId| placements.binary_search_by_key(&node, |p| p.node).is_ok();
+        self.address(view::stored(self.graph, operand, &in_memory))
+    }
+
     fn is_empty(&self, node: NodeId) -> bool {
         self.graph.node(node).ty().n_elements() == 0
     }
@@ -279,7 +286,7 @@ impl<'a> Generator<'a> {
         let mut steps = Vec::new();
         for (i, carried) in inputs.iter().enumerate().take(looped.n_carried()) {
             let operand = scope.graph.operands(node)[i];
-            let from = scope.address(view::stored(scope.graph, operand));
+            let from = scope.stored(operand);
             if from != *carried && !scope.is_empty(operand) {
                 let n_bytes = scope.graph.node(operand).ty().n_bytes();
                 steps.push(self.copy(from, carried.clone(), n_bytes));
@@ -315,8 +322,8 @@ fn body_inputs(scope: &Scope, node: NodeId, looped: &Loop) -> Vec<Address> {
         let ty = looped.body.node(looped.body.inputs()[i]).ty();
         match looped.operand_role(i) {
             Role::Carried => result(i),
-            Role::Stacked => part(scope.address(view::stored(graph, operand)), ty),
-            Role::Invariant => scope.address(view::stored(graph, operand)),
+            Role::Stacked => part(scope.stored(operand), ty),
+            Role::Invariant => scope.stored(operand),
         }
     };
     let slot = |k: usize| part(result(k), looped.body.node(looped.body.outputs()[k].value).ty());

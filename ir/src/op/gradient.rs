@@ -27,6 +27,8 @@ impl Op {
             Op::Window(op, _) => op.blocked(operand),
             Op::Gather(_) | Op::ScatterAdd { .. } => index::blocked(operand),
             Op::RandomBits(_) => Some("random bits do not vary smoothly with their state"),
+            // The loop's own value is a token of no type that says anything.
+            Op::LoopResult { ty, .. } => return (!ty.dtype.is_float()).then_some(NOT_FLOAT),
             // These have no operands, or pass gradients to every one of them that is floating-point.
             Op::Input(_)
             | Op::Fill(..)
@@ -44,8 +46,7 @@ impl Op {
             | Op::Reverse(_)
             | Op::Dot(_)
             | Op::Conv(_)
-            | Op::Loop(_)
-            | Op::LoopResult { .. } => None,
+            | Op::Loop(_) => None,
         };
         by_op.or_else(|| (!operands[operand].dtype.is_float()).then_some(NOT_FLOAT))
     }

@@ -14,9 +14,10 @@ pub fn is_view(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Permute(_) | Op::Broadcast { .. } | Op::Slice(_) | Op::Reverse(_))
 }
 
-/// The value whose memory holds the elements of this one in the same order.
-pub fn stored(graph: &Graph, mut node: NodeId) -> NodeId {
-    while let Op::Reshape(_) = graph.op(node) {
+/// The value whose memory holds the elements of this one in the same order: itself, if it is in memory, or what it is a
+/// reshape of.
+pub fn stored(graph: &Graph, mut node: NodeId, in_memory: &dyn Fn(NodeId) -> bool) -> NodeId {
+    while let (Op::Reshape(_), false) = (graph.op(node), in_memory(node)) {
         node = graph.operands(node)[0];
     }
     node

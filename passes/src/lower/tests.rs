@@ -247,7 +247,7 @@ fn named(graph: &Graph, name: &str) -> NodeId {
 
 /// What the checker says of a plan that was changed.
 fn after(text: &str, change: impl Fn(&Graph, &mut MemoryPlan)) -> Result<(), PlanError> {
-    let (graph, Lowered { schedule, bodies, mut plan }) = lowered(text);
+    let (graph, Lowered { schedule, bodies, mut plan, .. }) = lowered(text);
     assert_eq!(check(&graph, &schedule.kernels, &bodies, &plan), Ok(()));
     change(&graph, &mut plan);
     check(&graph, &schedule.kernels, &bodies, &plan)
@@ -350,7 +350,7 @@ proptest! {
     fn plans_of_random_graphs_hold(words in proptest::collection::vec(any::<u32>(), 0..300)) {
         let mut graph = random_graph(&RandomConfig::default(), &mut choices(&words));
         separate_outputs(&mut graph);
-        let Lowered { schedule, bodies, plan } = lower(&graph);
+        let Lowered { schedule, bodies, plan, .. } = lower(&graph);
         let checked = check(&graph, &schedule.kernels, &bodies, &plan);
         prop_assert!(checked.is_ok(), "{checked:?}\n{graph}");
         prop_assert!(plan.arena_bytes <= plan.bytes_without_reuse.next_multiple_of(64) + 64 * plan.placements.len());

@@ -1,0 +1,151 @@
+//! Loops: compiled beside the interpreter, their gradients beside differences, and what does not grow with their steps.
+
+use kiln::compile::{CompileOptions, compile};
+use kiln::state::State;
+use kiln_ir::emit::EmitExt;
+use kiln_ir::{Graph, NodeId, TensorData, Tolerance, compare, interpret, parse, random_data};
+use kiln_passes::gradient::gradient;
+
+/// A recurrent layer of `h.next = tanh(x w + h u + b)`, with the sum of all `h` as its result.
+fn recurrent(n_steps: usize, batch: usize, width: usize, reverse: bool) -> Graph {
+    let reverse = if reverse { ", reverse = true" } else { "" };
+    let text = format!(
+        "graph recurrent(%h: f32[{batch}, {width}], %x: f32[{n_steps}, {batch}, {width}], %w: f32[{width}, {width}], %u: f32[{width}, {width}], %b: f32[{width}]) {{
+            %l: u8[0] = loop %h, %x, %w, %u, %b {{ steps = {n_steps}, stacked = 1{reverse} }} graph cell(%h: f32[{batch}, {width}], %x: f32[{batch}, {width}], %w: f32[{width}, {width}], %u: f32[{width}, {width}], %b: f32[{width}]) {{
+                %xw: f32[{batch}, {width}] = dot %x, %w {{ contract = [1:0] }}
+                %hu: f32[{batch}, {width}] = dot %h, %u {{ contract = [1:0] }}
+                %sum: f32[{batch}, {width}] = add %xw, %hu
+                %bs: f32[{batch}, {width}] = broadcast %b {{ axes = [1] }}
+                %z: f32[{batch}, {width}] = add %sum, %bs
+                %next: f32[{batch}, {width}] = tanh %z
+                return %next => %h, %next
+            }}
+            %last: f32[{batch}, {width}] = loop_result %l {{ position = 0 }}
+            %all: f32[{n_steps}, {batch}, {width}] = loop_result %l {{ position = 1 }}
+            %square: f32[{n_steps}, {batch}, {width}] = mul %all, %all
+            %sum: f32[] = reduce_sum %square {{ axes = [0, 1, 2] }}
+            return %sum, %last
+        }}"
+    );
+    parse(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The graph with the gradients of its first result as further results.
+fn with_gradients(graph: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    let of = graph.outputs()[0].value;
+    let inputs = graph.inputs().to_vec();
+    let gradients = gradient(&mut graph, of, &inputs).unwrap_or_else(|error| panic!("{error}"));
+    gradients.into_iter().for_each(|gradient| graph.add_output(gradient, None));
+    graph
+}
+
+fn inputs(graph: &Graph) -> Vec<TensorData> {
+    let types = graph.inputs().iter().map(|&input| graph.node(input).ty());
+    types.enumerate().map(|(i, ty)| random_data(ty, i as u64, -0.5..0.5)).collect()
+}
+
+fn run(graph: &Graph, inputs: &[TensorData], threads: usize, optimize: bool) -> Vec<TensorData> {
+    let options = CompileOptions { shared_from: 1, optimize, ..CompileOptions::new(0, threads).unwrap() };
+    let mut executable = compile(graph.clone(), &options);
+    executable.run(&mut State::new(&[]), &inputs.iter().collect::<Vec<_>>());
+    (0..graph.outputs().len()).map(|k| executable.output(k)).collect()
+}
+
+/// Compiled programs give what the interpreter gives of the graph as it is, and the same bits on each team.
+fn check(graph: &Graph) {
+    let inputs = inputs(graph);
+    let expected = interpret(graph, &inputs).unwrap();
+    for optimize in [false, true] {
+        let first = run(graph, &inputs, 1, optimize);
+        for (k, (got, expected)) in first.iter().zip(&expected).enumerate() {
+            compare(got, expected, Tolerance::mixed(2e-4))
+                .unwrap_or_else(|problem| panic!("output {k}: {problem}\n{graph}"));
+        }
+        for threads in [2, 3] {
+            let same = run(graph, &inputs, threads, optimize).iter().zip(&first).all(|(a, b)| a.same_bits(b));
+            assert!(same, "other bits with {threads} threads (optimize: {optimize})");
+        }
+    }
+}
+
+#[test]
+fn recurrent_layers_are_compiled_as_interpreted() {
+    for (n_steps, batch, width) in [(1, 1, 1), (5, 3, 17), (4, 16, 64)] {
+        for reverse in [false, true] {
+            check(&with_gradients(&recurrent(n_steps, batch, width, reverse)));
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_loop_written_out() {
+    for reverse in [false, true] {
+        let graph = recurrent(3, 2, 4, reverse);
+        let mut plain = Graph::new("unrolled");
+        let inputs: Vec<NodeId> =
+            graph.inputs().iter().map(|&i| plain.add_input("x", graph.node(i).ty().clone())).collect();
+        let [mut h, x, w, u, b] = inputs[..] else { panic!("five inputs") };
+        let mut total = None;
+        for step in 0..3 {
+            let at = if reverse { 2 - step } else { step };
+            let part = kiln_ir::op::Slice {
+                start: [at, 0, 0].into_iter().collect(),
+                limit: [at + 1, 2, 4].into_iter().collect(),
+                step: [1, 1, 1].into_iter().collect(),
+            };
+            let part = kiln_ir::Emit::emit(&mut plain, kiln_ir::Op::Slice(part), &[x]);
+            let part = plain.reshape(part, [2, 4].into());
+            let dot =
+                kiln_ir::op::Dot { batch: Default::default(), contract: [(1, 0)].into_iter().collect() };
+            let xw = kiln_ir::Emit::emit(&mut plain, kiln_ir::Op::Dot(dot.clone()), &[part, w]);
+            let hu = kiln_ir::Emit::emit(&mut plain, kiln_ir::Op::Dot(dot), &[h, u]);
+            let sum = EmitExt::add(&mut plain, xw, hu);
+            let bias = plain.broadcast(b, [2, 4].into(), &[1]);
+            let z = EmitExt::add(&mut plain, sum, bias);
+            h = plain.unary(kiln_ir::op::UnaryOp::Tanh, z);
+            let square = plain.mul(h, h);
+            let of_step = plain.sum(square, &[0, 1]);
+            total = Some(total.map_or(of_step, |before| EmitExt::add(&mut plain, before, of_step)));
+        }
+        plain.add_output(total.expect("three steps"), None);
+        plain.add_output(h, None);
+        let values = self::inputs(&graph);
+        let (plain, looped) = (with_gradients(&plain), with_gradients(&graph));
+        let expected = interpret(&plain, &values).unwrap();
+        for (k, (got, expected)) in interpret(&looped, &values).unwrap().iter().zip(&expected).enumerate() {
+            compare(got, expected, Tolerance::mixed(1e-5))
+                .unwrap_or_else(|p| panic!("output {k}: {p}\n{looped}"));
+        }
+        // Once more: the gradient of the norm of the gradient of `u`.
+        let second = |graph: &Graph| {
+            let mut graph = graph.clone();
+            let of = graph.outputs()[2 + 3].value;
+            let square = graph.mul(of, of);
+            let norm = graph.sum(square, &[0, 1]);
+            let inputs = graph.inputs().to_vec();
+            let gradients = gradient(&mut graph, norm, &inputs).unwrap_or_else(|error| panic!("{error}"));
+            graph.set_outputs(Vec::new());
+            gradients.into_iter().for_each(|gradient| graph.add_output(gradient, None));
+            graph
+        };
+        let (plain, looped) = (second(&plain), second(&looped));
+        let expected = interpret(&plain, &values).unwrap();
+        for (k, (got, expected)) in interpret(&looped, &values).unwrap().iter().zip(&expected).enumerate() {
+            compare(got, expected, Tolerance::mixed(1e-5))
+                .unwrap_or_else(|p| panic!("second order, output {k}: {p}"));
+        }
+        check(&looped);
+    }
+}
+
+#[test]
+fn code_does_not_grow_with_the_number_of_steps() {
+    let code = [16, 256, 4096].map(|n_steps| {
+        let graph = with_gradients(&recurrent(n_steps, 2, 8, false));
+        let executable = compile(graph, &CompileOptions::new(0, 2).unwrap());
+        executable.code_bytes() as f64
+    });
+    // The sum of the loss over all steps becomes one of two stages when it is long.
+    assert!(code[1] < 1.5 * code[0] && code[2] < 1.5 * code[0], "{code:?}");
+}
