@@ -32,6 +32,7 @@ mod module;
 mod norm;
 mod param;
 mod pool;
+mod recurrent;
 mod sequential;
 mod simple;
 
@@ -49,5 +50,8 @@ pub use norm::LayerNorm;
 pub use param::Param;
 pub(crate) use param::ParamId;
 pub use pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use recurrent::{
+    CellKind, CellWeights, Gru, GruCell, Lstm, LstmCell, RecurrentOptions, Rnn, RnnCell, cell, recurrent,
+};
 pub use sequential::Sequential;
 pub use simple::{Dropout, Flatten};

@@ -22,6 +22,7 @@ mod operators;
 mod pool;
 mod random;
 mod reduce;
+mod scan;
 mod shape;
 mod slice;
 mod unary;
@@ -31,6 +32,7 @@ pub use convert::{f32, f64, i32, i64};
 pub use einsum::einsum;
 pub use operand::{Operand, Over, PerAxis, keep};
 pub use pool::PoolOptions;
+pub use scan::{Scan, Scanned};
 pub use slice::{cat, stack, where_};
 
 use crate::eager::Value;

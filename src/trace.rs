@@ -9,6 +9,9 @@
 //! the line of its caller for the ops it consists of, see [`Tracer::within`].
 
 mod recorder;
+mod scan;
+
+pub(crate) use scan::Body;
 
 use crate::eager::{SharedEvaluator, Value};
 use crate::error::{Cut, Error, Mistake, OperandNote, Problem};

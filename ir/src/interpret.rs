@@ -14,7 +14,7 @@ mod taps;
 mod walk;
 mod window;
 
-pub use iteration::evaluate_loop;
+pub use iteration::{evaluate_loop, evaluate_loop_with};
 
 use crate::{Graph, Literal, NodeId, Op, TensorData, TensorType, op};
 use smallvec::SmallVec;

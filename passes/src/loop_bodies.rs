@@ -68,7 +68,8 @@ pub fn may_carry_over(graph: &Graph, looped: NodeId, old: NodeId, new: NodeId) -
 /// Gives every loop one node for each of its results, since the body writes them all, and moves constants out of bodies,
 /// where kernels find them.
 pub fn prepare(graph: &mut Graph) {
-    for id in graph.topological_order() {
+    let loops = graph.topological_order().into_iter().filter(|&id| matches!(graph.op(id), Op::Loop(_)));
+    for id in loops.collect::<Vec<_>>() {
         let Op::Loop(looped) = graph.op(id).clone() else { continue };
         let looped = without_constants(graph, id, &looped);
         if looped != id {
@@ -121,6 +122,10 @@ pub fn replace(graph: &mut Graph, old: &[(NodeId, Vec<usize>)], op: Op, operands
             graph.replace_uses(user, result.expect("a result was added"));
             gone.push(user);
         }
+    }
+    for (id, _) in old {
+        // A token that the graph returns.
+        graph.replace_uses(*id, new);
     }
     graph.retain(|node, _| !gone.contains(&node));
     new

@@ -447,9 +447,10 @@ impl<'g> Mover<'g> {
     fn finish(mut self) {
         self.form.results = self.stacked_results();
         let Loop { n_steps, reverse, .. } = *self.looped;
-        let (looped, operands) = self.form.build(&self.body, n_steps, reverse);
+        let (looped, operands) = self.form.build(&self.body, &self.body.name, n_steps, reverse);
         let id = self.id;
-        let needs_loop = looped.n_results() > 0;
+        let is_returned = self.graph.outputs().iter().any(|output| output.value == id);
+        let needs_loop = looped.n_results() > 0 || is_returned;
         let new = analysis::emit_replacement(self.graph, id, |graph| {
             needs_loop.then(|| graph.emit(Op::Loop(Arc::new(looped)), &operands))
         });
@@ -482,6 +483,9 @@ impl<'g> Mover<'g> {
                 self.graph.node_mut(value).name = name;
             }
             self.graph.replace_uses(user, value);
+        }
+        if let Some(new) = new {
+            self.graph.replace_uses(id, new);
         }
         analysis::remove_unreachable(self.graph);
     }

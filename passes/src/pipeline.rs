@@ -368,16 +368,20 @@ mod tests {
             .collect();
         assert_snapshot!(lines.join("\n"), @r#"
         eliminate_dead 10 -> 9 {"remove": 1}
+        merge_loops 9 -> 9 {}
         simplify 9 -> 5 {"mul_one": 1, "reshape_of_reshape": 1}
         fold_constants 5 -> 5 {}
         eliminate_common 5 -> 4 {"merge": 1}
         eliminate_dead 4 -> 4 {}
+        optimize_bodies 4 -> 4 {}
         simplify 4 -> 4 {}
         fold_constants 4 -> 4 {}
         eliminate_common 4 -> 4 {}
         eliminate_dead 4 -> 4 {}
+        optimize_bodies 4 -> 4 {}
         split_reduce 4 -> 4 {}
         arrange_dots 4 -> 4 {}
+        arrange_bodies 4 -> 4 {}
         "#);
     }
 
@@ -390,8 +394,8 @@ mod tests {
         };
         assert_eq!(dumps(PrintAfter::Nothing), []);
         let simplify = PrintAfter::Pass("simplify".to_string());
-        assert_eq!(dumps(simplify), [("simplify", 1), ("simplify", 5)]);
-        let changes = [("eliminate_dead", 0), ("simplify", 1), ("eliminate_common", 3)];
+        assert_eq!(dumps(simplify), [("simplify", 2), ("simplify", 7)]);
+        let changes = [("eliminate_dead", 0), ("simplify", 2), ("eliminate_common", 4)];
         assert_eq!(dumps(PrintAfter::EveryChange), changes);
     }
 

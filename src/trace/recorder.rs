@@ -4,7 +4,7 @@ use crate::eager::{SharedEvaluator, Value};
 use crate::error::Mistake;
 use crate::nn::ParamId;
 use crate::tensor::Tensor;
-use kiln_ir::{Emit, Graph, NodeId, Op, Source};
+use kiln_ir::{Emit, Graph, NodeId, Op, Source, TensorData};
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::Location;
@@ -51,6 +51,8 @@ pub(super) struct Random {
 pub(super) struct Tape {
     evaluator: SharedEvaluator,
     values: Vec<Option<Value>>,
+    /// The results of loops.
+    loops: HashMap<NodeId, Vec<Value>>,
 }
 
 impl Recorder {
@@ -113,7 +115,7 @@ impl Emit for Recorder {
 
 impl Tape {
     pub(super) fn new(evaluator: SharedEvaluator) -> Tape {
-        Tape { evaluator, values: Vec::new() }
+        Tape { evaluator, values: Vec::new(), loops: HashMap::new() }
     }
 
     fn compute(&mut self, graph: &Graph, id: NodeId) {
@@ -121,6 +123,14 @@ impl Tape {
         let value = match node.op() {
             // A constant is its own value: nothing to compute.
             Op::Dense(data) => data.clone(),
+            Op::Loop(looped) => {
+                let operands: Vec<&Value> =
+                    node.operands().iter().map(|&operand| self.get(operand)).collect();
+                let results = self.evaluator.borrow_mut().evaluate_loop(looped, &operands);
+                self.loops.insert(id, results);
+                Arc::new(TensorData::zeros(node.ty()))
+            }
+            Op::LoopResult { position, .. } => self.loops[&node.operands()[0]][*position].clone(),
             op => {
                 let operands: SmallVec<[&Value; 3]> =
                     node.operands().iter().map(|&operand| self.get(operand)).collect();

@@ -29,10 +29,17 @@ impl Trace {
             checkpoint.unwrap_or_else(|error| panic!("{error}")).tensors
         };
         let inputs = tensors("inputs.safetensors");
+        let names: Vec<&str> = json["inputs"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|name| name.as_str().expect("a name"))
+            .collect();
+        let [x, y] = names[..] else { panic!("a batch of two tensors") };
         let input = |name: &str, k: usize| inputs[&format!("{name}.{k}")].clone();
         Trace {
             init: tensors("init.safetensors"),
-            batches: (0..5).map(|k| (input("x", k), input("y", k))).collect(),
+            batches: (0..5).map(|k| (input(x, k), input(y, k))).collect(),
             gradients: tensors("grads0.safetensors"),
             last: tensors("final.safetensors"),
             json,
@@ -122,6 +129,19 @@ impl Model for Cnn {
     }
 }
 
+struct CharLstm {
+    emb: Embedding,
+    lstm: Lstm,
+    fc: Linear,
+}
+kiln::parameters!(CharLstm { emb, lstm, fc });
+
+impl Model for CharLstm {
+    fn forward(&self, ids: &Tensor) -> Tensor {
+        self.fc.forward(&self.lstm.forward(&self.emb.forward(ids)))
+    }
+}
+
 /// How steps are carried out.
 type Way = fn(TrainerBuilder<'_>) -> TrainerBuilder<'_>;
 const COMPILED: Way = |trainer| trainer.threads(2);
@@ -152,6 +172,29 @@ fn check_cnn(way: Way) {
     };
     let trainer = way(Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3)));
     Trace::read(&directory).check(trainer.compile(f32(&[64, 1, 28, 28]), i64(&[64])).unwrap());
+}
+
+fn check_lstm(way: Way) {
+    let Some(directory) = shared("traces/lstm") else { return };
+    let model = CharLstm {
+        emb: Embedding::new(65, 128),
+        lstm: Lstm::new(128, 256).batch_first(),
+        fc: Linear::new(256, 65),
+    };
+    let over_positions =
+        |scores: &Tensor, target: &Tensor| cross_entropy(&scores.reshape([-1, 65]), &target.reshape([-1]));
+    let trainer = way(Trainer::new(&model).loss(over_positions).optimizer(Adam::new(1e-3)));
+    Trace::read(&directory).check(trainer.compile(i64(&[32, 64]), i64(&[32, 64])).unwrap());
+}
+
+#[test]
+fn lstm_trains_as_recorded() {
+    check_lstm(COMPILED);
+}
+
+#[test]
+fn lstm_trains_as_recorded_eagerly() {
+    check_lstm(EAGER);
 }
 
 #[test]

@@ -3,13 +3,26 @@
 use super::interpret;
 use crate::op::Loop;
 use crate::op::iteration::Role;
-use crate::{Literal, TensorData, TensorType};
+use crate::{Graph, Literal, TensorData, TensorType};
 
 /// The results of a loop, in order.
 ///
 /// # Panics
 /// When the operands do not suit the body: a graph's always do.
 pub fn evaluate_loop(looped: &Loop, operands: &[&TensorData]) -> Vec<TensorData> {
+    evaluate_loop_with(looped, operands, &mut |body, inputs| {
+        interpret(body, &inputs).unwrap_or_else(|error| {
+            panic!("internal error: a loop is evaluated on operands it does not take: {error}; please report this")
+        })
+    })
+}
+
+/// As [`evaluate_loop`], with a function that runs the body of one step.
+pub fn evaluate_loop_with(
+    looped: &Loop,
+    operands: &[&TensorData],
+    run_body: &mut dyn FnMut(&Graph, Vec<TensorData>) -> Vec<TensorData>,
+) -> Vec<TensorData> {
     let n_carried = looped.n_carried();
     let mut carried: Vec<TensorData> = operands[..n_carried].iter().map(|&value| value.clone()).collect();
     let mut stacks: Vec<TensorData> = (n_carried..looped.n_results())
@@ -23,9 +36,7 @@ pub fn evaluate_loop(looped: &Loop, operands: &[&TensorData]) -> Vec<TensorData>
             Role::Invariant => operand.clone(),
         };
         let inputs: Vec<TensorData> = operands.iter().enumerate().map(of_step).collect();
-        let mut results = interpret(&looped.body, &inputs).unwrap_or_else(|error| {
-            panic!("internal error: a loop is evaluated on operands it does not take: {error}; please report this")
-        });
+        let mut results = run_body(&looped.body, inputs);
         for (stack, part) in stacks.iter_mut().zip(results.split_off(n_carried)) {
             put(stack, index, &part);
         }

@@ -313,7 +313,8 @@ impl<'a> Backward<'a> {
         let inputs = self.looped.body.inputs().iter().copied().zip(operands.iter().copied());
         plan.form.invariant =
             inputs.filter(|(input, _)| self.role(*input) == Some(Role::Invariant)).collect();
-        let (looped, operands) = plan.form.build(&self.graph, self.looped.n_steps, !self.looped.reverse);
+        let (looped, operands) =
+            plan.form.build(&self.graph, &self.graph.name, self.looped.n_steps, !self.looped.reverse);
         e.emit(Op::Loop(Arc::new(looped)), &operands)
     }
 }

@@ -50,8 +50,8 @@ impl Form {
         needed
     }
 
-    /// The loop, and its operands.
-    pub fn build(&self, graph: &Graph, n_steps: usize, reverse: bool) -> (Loop, Vec<NodeId>) {
+    /// The loop, whose body gets this name, and its operands.
+    pub fn build(&self, graph: &Graph, name: &str, n_steps: usize, reverse: bool) -> (Loop, Vec<NodeId>) {
         let needed = self.needed(graph);
         let is_needed = |(input, _): &(NodeId, NodeId)| needed.contains(input);
         let carried = self.carried.iter().map(|carried| (carried.input, carried.first));
@@ -59,7 +59,7 @@ impl Form {
         let invariant = self.invariant.iter().copied().filter(is_needed);
         let n_stacked = stacked.clone().count();
 
-        let mut body = Graph::new(graph.name.clone());
+        let mut body = Graph::new(name);
         let mut copies: BTreeMap<NodeId, NodeId> = BTreeMap::new();
         let mut operands = Vec::new();
         for (value, operand) in carried.chain(stacked).chain(invariant) {

@@ -455,18 +455,25 @@ fn check_addresses(graph: &Graph, kernel: &Kernel, body: &LoopBody) -> Result<()
     Ok(())
 }
 
+/// Checks the kernels of a program, and those of the loops in it.
+fn check_kernels(graph: &Graph, lowered: &Lowered) -> Result<(), String> {
+    // A kernel that writes nothing but empty tensors is not run.
+    let writes = |kernel: &Kernel| kernel.writes.iter().any(|&node| graph.node(node).ty().n_elements() > 0);
+    let is_run = |kernel: &Kernel| writes(kernel) && !matches!(kernel.kind, KernelKind::Repeat(_));
+    let kernels = lowered.schedule.kernels.iter().zip(&lowered.bodies);
+    for (kernel, body) in kernels.filter(|(kernel, _)| is_run(kernel)) {
+        check_addresses(graph, kernel, body)
+            .map_err(|problem| format!("{problem}\n{}{graph}", print::body(graph, body)))?;
+    }
+    lowered.loops.values().try_for_each(|looped| check_kernels(&looped.body, &looped.lowered))
+}
+
 proptest! {
     #[test]
     fn addresses_lie_in_their_buffers(words in proptest::collection::vec(any::<u32>(), 0..300)) {
         let config = RandomConfig { max_elements: 512, max_products: 1 << 12, ..RandomConfig::default() };
         let mut graph = random_graph(&config, &mut choices(&words));
         separate_outputs(&mut graph);
-        let Lowered { schedule, bodies, .. } = lower(&graph);
-        // A kernel that writes nothing but empty tensors is not run.
-        let is_run = |kernel: &Kernel| kernel.writes.iter().any(|&node| graph.node(node).ty().n_elements() > 0);
-        for (kernel, body) in schedule.kernels.iter().zip(&bodies).filter(|(kernel, _)| is_run(kernel)) {
-            check_addresses(&graph, kernel, body)
-                .map_err(|problem| TestCaseError::fail(format!("{problem}\n{}{graph}", print::body(&graph, body))))?;
-        }
+        check_kernels(&graph, &lower(&graph)).map_err(TestCaseError::fail)?;
     }
 }
