@@ -171,7 +171,7 @@ fn check_loops(graph: &Graph) -> Result<(), VerifyError> {
             Op::LoopResult { position, ty } => {
                 check_result(*position, ty, graph.op(graph.operands(id)[0])).err().map(Violation::IllTyped)
             }
-            _ => None,
+            _ => continue,
         };
         if let Some(violation) = violation {
             return Err(at(graph, id, violation, Mark::Node));

@@ -102,8 +102,8 @@ fn move_out(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> Changed {
 /// What a result of the loop is.
 #[derive(Clone, Copy)]
 enum Result {
-    /// A carried value after the last step, by position.
-    Carried(usize),
+    /// What an input of the body carries, after the last step.
+    Carried(NodeId),
     /// The stack of a node of the body.
     Stacked(NodeId),
     /// The stack of a node of the body, multiplied by an invariant value: the dot is a node of the body too.
@@ -150,7 +150,7 @@ impl<'g> Mover<'g> {
             }
         }
         let of_result = |(k, output): (usize, &kiln_ir::Output)| match looped.result_role(k) {
-            Role::Carried => Result::Carried(k),
+            Role::Carried => Result::Carried(body.inputs()[k]),
             Role::Stacked | Role::Invariant => Result::Stacked(output.value),
         };
         let results = body.outputs().iter().enumerate().map(of_result).collect();
@@ -226,7 +226,7 @@ impl<'g> Mover<'g> {
     fn known_results(&mut self) {
         for k in 0..self.form.carried.len() {
             let Carried { input, next, first } = self.form.carried[k];
-            if next == input && self.used[k] {
+            if next == input {
                 self.results[k] = Result::Known(first);
                 self.changed = true;
             }
@@ -242,27 +242,10 @@ impl<'g> Mover<'g> {
         let (unchanged, carried): (Vec<Carried>, Vec<Carried>) =
             self.form.carried.iter().partition(|carried| carried.next == carried.input);
         if !unchanged.is_empty() {
-            self.renumber(|carried| carried.next != carried.input);
             self.form.carried = carried;
             self.form.invariant.extend(unchanged.iter().map(|carried| (carried.input, carried.first)));
             self.find_invariant();
             self.changed = true;
-        }
-    }
-
-    /// Gives carried values new positions when only some are kept.
-    fn renumber(&mut self, is_kept: impl Fn(&Carried) -> bool) {
-        let mut position = 0;
-        let positions: Vec<usize> = (self.form.carried.iter())
-            .map(|carried| {
-                position += usize::from(is_kept(carried));
-                position - usize::from(is_kept(carried))
-            })
-            .collect();
-        for result in &mut self.results {
-            if let Result::Carried(k) = result {
-                *k = positions[*k];
-            }
         }
     }
 
@@ -386,40 +369,27 @@ impl<'g> Mover<'g> {
 
     /// Leaves out carried values that no used result depends on.
     fn dead(&mut self) {
-        let mut is_live: Vec<bool> = vec![false; self.form.carried.len()];
-        for (result, _) in self.results.iter().zip(&self.used).filter(|(_, used)| **used) {
-            if let Result::Carried(k) = *result {
-                is_live[k] = true;
-            }
-        }
+        let used = self.results.iter().zip(&self.used).filter(|(_, used)| **used);
+        let of_result = |(result, _): (&Result, &bool)| match *result {
+            Result::Carried(input) => Some(input),
+            Result::Stacked(_) | Result::Dot { .. } | Result::Known(_) => None,
+        };
+        let mut live: BTreeSet<NodeId> = used.filter_map(of_result).collect();
         loop {
-            let live = self.form.carried.iter().zip(&is_live).filter(|(_, live)| **live);
             let mut form = self.form.clone();
-            form.carried = live.map(|(carried, _)| *carried).collect();
+            form.carried.retain(|carried| live.contains(&carried.input));
             form.results = self.stacked_results();
-            // Inputs of the dead ones that are needed make those live.
+            // Inputs of the others that are needed make these live too.
             let needed = form.needed(&self.body);
-            let before = is_live.clone();
-            for (carried, live) in self.form.carried.iter().zip(&mut is_live) {
-                *live |= needed.contains(&carried.input);
-            }
-            if before == is_live {
+            let n_live = live.len();
+            live.extend(self.form.carried.iter().map(|c| c.input).filter(|input| needed.contains(input)));
+            if live.len() == n_live {
                 break;
             }
         }
-        if is_live.contains(&false) {
-            let inputs: BTreeSet<NodeId> = self
-                .form
-                .carried
-                .iter()
-                .zip(&is_live)
-                .filter(|(_, live)| **live)
-                .map(|(c, _)| c.input)
-                .collect();
-            self.renumber(|carried| inputs.contains(&carried.input));
-            self.form.carried.retain(|carried| inputs.contains(&carried.input));
-            self.changed = true;
-        }
+        let n_carried = self.form.carried.len();
+        self.form.carried.retain(|carried| live.contains(&carried.input));
+        self.changed |= self.form.carried.len() < n_carried;
         let needed = self.needed();
         let unneeded = |(input, _): &(NodeId, NodeId)| !needed.contains(input);
         let unused = (self.results.iter().zip(&self.used))
@@ -466,7 +436,11 @@ impl<'g> Mover<'g> {
                 continue;
             }
             let value = match self.results[position] {
-                Result::Carried(k) => loop_bodies::add_result(self.graph, new.expect("a loop"), k),
+                Result::Carried(input) => {
+                    let place = self.form.carried.iter().position(|carried| carried.input == input);
+                    let place = place.expect("what is used is carried");
+                    loop_bodies::add_result(self.graph, new.expect("a loop that carries"), place)
+                }
                 Result::Stacked(value) => stack(&mut self, value),
                 Result::Dot { dot, side } => {
                     let Op::Dot(op) = self.body.op(dot).clone() else { unreachable!("a dot") };

@@ -135,8 +135,8 @@ impl<'a> Backward<'a> {
         for i in n_carried + self.looped.n_stacked..self.looped.n_operands() {
             totals.push(self.gradients[i].map(|gradient| self.total(e, &mut plan, gradient)));
         }
-        for k in n_carried..self.looped.n_results() {
-            if let (Some(input), Some(cotangent)) = (self.given[k], cotangents[k]) {
+        for (&input, &cotangent) in self.given.iter().zip(cotangents).skip(n_carried) {
+            if let (Some(input), Some(cotangent)) = (input, cotangent) {
                 plan.form.stacked.push((input, cotangent));
             }
         }
