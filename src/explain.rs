@@ -17,7 +17,7 @@ use crate::compile::{CodeText, CompileOptions, StageTime, compile};
 use crate::error::Error;
 use crate::executable::Executable;
 use crate::trainer::Trainer;
-use kiln_ir::kernel::KernelKind;
+use kiln_ir::kernel::{Kernel, KernelKind};
 use kiln_ir::{Graph, NodeId, graphviz};
 use kiln_passes::cost::{self, Bytes, Cost, Flops};
 use kiln_passes::lower::{self, Lowered};
@@ -136,17 +136,13 @@ impl Executable {
         let mut tiles = self.contractions();
         let mut kernels = Vec::new();
         for kernel in &lowered.schedule.kernels {
-            let is_empty = |node: &NodeId| graph.node(*node).ty().n_elements() == 0;
-            // Kernels that write nothing have no code.
-            let has_tiles =
-                matches!(kernel.kind, KernelKind::Contraction(_)) && !kernel.writes.iter().all(is_empty);
             kernels.push(KernelExplanation {
                 kind: print_lowered::kind(kernel),
                 domain: kernel.domain.to_string(),
                 writes: kernel.writes.iter().map(|&node| names.get(node).to_string()).collect(),
                 fuses: print_lowered::fused(graph, kernel),
                 cost: cost::of_kernel(graph, kernel),
-                tiles: if has_tiles { tiles.next() } else { None },
+                tiles: tiles_of(graph, lowered, kernel, &mut tiles),
             });
         }
         let state = &graph.inputs()[..self.n_state()];
@@ -164,6 +160,33 @@ impl Executable {
             code_bytes: self.code_bytes(),
             times: self.times().to_vec(),
         }
+    }
+}
+
+/// The tiles that a kernel calls, from those of the kernels that follow; of a loop, those of the kernels of its body.
+fn tiles_of(
+    graph: &Graph,
+    lowered: &Lowered,
+    kernel: &Kernel,
+    tiles: &mut dyn Iterator<Item = String>,
+) -> Option<String> {
+    let is_empty = |node: &NodeId| graph.node(*node).ty().n_elements() == 0;
+    match kernel.kind {
+        // Kernels that write nothing have no code.
+        _ if kernel.writes.iter().all(is_empty) => None,
+        KernelKind::Contraction(_) => tiles.next(),
+        KernelKind::Repeat(node) => {
+            let of = &lowered.loops[&node];
+            let mut within: Vec<String> = Vec::new();
+            for kernel in &of.lowered.schedule.kernels {
+                within.extend(tiles_of(&of.body, &of.lowered, kernel, tiles));
+            }
+            (!within.is_empty()).then(|| within.join("; "))
+        }
+        KernelKind::Loop
+        | KernelKind::ScatterAdd(_)
+        | KernelKind::WindowPut(_)
+        | KernelKind::Cumulative(_) => None,
     }
 }
 

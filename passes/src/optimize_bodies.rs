@@ -464,3 +464,82 @@ impl<'g> Mover<'g> {
         analysis::remove_unreachable(self.graph);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Options, Pipeline};
+    use crate::testing::same_results;
+    use kiln_ir::parse;
+
+    /// The graph after all passes, which computes the same.
+    fn optimized(text: &str) -> Graph {
+        let before = parse(text).unwrap();
+        let mut after = before.clone();
+        Pipeline::standard().run(&mut after, &Options::default());
+        same_results(&before, &after).unwrap_or_else(|difference| panic!("{difference}\n{after}"));
+        after
+    }
+
+    fn bodies(graph: &Graph) -> Vec<Graph> {
+        let body = |id| match graph.op(id) {
+            Op::Loop(looped) => Some(looped.body.clone()),
+            _ => None,
+        };
+        graph.topological_order().into_iter().filter_map(body).collect()
+    }
+
+    fn count(graph: &Graph, name: &str) -> usize {
+        graph.ids().filter(|&id| graph.op(id).name() == name).count()
+    }
+
+    #[test]
+    fn products_with_invariant_values_are_done_for_all_steps_at_once() {
+        let graph = optimized(
+            "graph f(%h: f32[2, 4], %x: f32[6, 2, 3], %w: f32[4, 3], %u: f32[4, 4], %v: f32[4, 5]) {
+                %l: u8[0] = loop %h, %x, %w, %u, %v { steps = 6, stacked = 1 } graph step(%h: f32[2, 4], %x: f32[2, 3], %w: f32[4, 3], %u: f32[4, 4], %v: f32[4, 5]) {
+                    %xw: f32[2, 4] = dot %x, %w { contract = [1:1] }
+                    %e: f32[4, 4] = exp %u
+                    %hu: f32[2, 4] = dot %h, %e { contract = [1:0] }
+                    %z: f32[2, 4] = add %xw, %hu
+                    %next: f32[2, 4] = tanh %z
+                    %y: f32[2, 5] = dot %next, %v { contract = [1:0] }
+                    return %next => %h, %y
+                }
+                %y: f32[6, 2, 5] = loop_result %l { position = 1 }
+                return %y
+            }",
+        );
+        let [body] = &bodies(&graph)[..] else { panic!("one loop\n{graph}") };
+        // The product with the state is left; that with the input comes before, the last one after the loop.
+        assert_eq!(
+            [count(body, "dot"), count(body, "exp"), count(&graph, "dot"), count(&graph, "exp")],
+            [1, 0, 2, 1]
+        );
+    }
+
+    #[test]
+    fn what_no_used_result_needs_goes() {
+        let graph = optimized(
+            "graph f(%h: f32[4], %c: f32[4], %k: f32[4], %x: f32[6, 4]) {
+                %l: u8[0] = loop %h, %c, %k, %x { steps = 6, stacked = 1 } graph step(%h: f32[4], %c: f32[4], %k: f32[4], %x: f32[4]) {
+                    %h.next: f32[4] = mul %h, %k
+                    %c.next: f32[4] = mul %c, %x
+                    %e: f32[4] = exp %c
+                    return %h.next => %h, %c.next => %c, %k => %k, %e, %x
+                }
+                %last: f32[4] = loop_result %l { position = 0 }
+                %kept: f32[4] = loop_result %l { position = 2 }
+                %same: f32[6, 4] = loop_result %l { position = 4 }
+                return %last, %kept, %same
+            }",
+        );
+        let [body] = &bodies(&graph)[..] else { panic!("one loop\n{graph}") };
+        // `c` and `x` are gone, `k` does not vary, and what is stacked is an operand.
+        assert_eq!([body.inputs().len(), body.outputs().len(), count(body, "mul")], [2, 1, 1]);
+        assert_eq!(
+            [graph.outputs()[1].value, graph.outputs()[2].value],
+            [graph.inputs()[2], graph.inputs()[3]]
+        );
+    }
+}

@@ -20,11 +20,19 @@ use std::fmt::Write;
 
 /// The kernels of a program: of each its loops, what it reads, computes and writes.
 pub fn kernels(graph: &Graph, lowered: &Lowered) -> String {
-    let names = Names::new(graph);
     let kernels = &lowered.schedule.kernels;
     let mut text = format!("kernels {}: {}\n", graph.name, kernels.len());
+    write_kernels(&mut text, graph, lowered, "");
+    text
+}
+
+/// Writes the kernels of a graph; those of loops in it stand further to the right.
+fn write_kernels(text: &mut String, graph: &Graph, lowered: &Lowered, indent: &str) {
+    let names = Names::new(graph);
+    let kernels = &lowered.schedule.kernels;
     for (k, kernel) in kernels.iter().enumerate() {
         let mut line = |line: String| {
+            text.push_str(indent);
             text.push_str(&line);
             text.push('\n');
         };
@@ -39,8 +47,11 @@ pub fn kernels(graph: &Graph, lowered: &Lowered) -> String {
         kernel.reads.iter().for_each(|&node| line(format!("    read {}", value(node))));
         kernel.members.iter().for_each(|&node| line(format!("    {}", print::line(graph, &names, node))));
         kernel.writes.iter().for_each(|&node| line(format!("    write {}", value(node))));
+        if let KernelKind::Repeat(node) = kernel.kind {
+            let of = &lowered.loops[&node];
+            write_kernels(text, &of.body, &of.lowered, &format!("{indent}        "));
+        }
     }
-    text
 }
 
 /// The order of the kernels and the place of every value they write: bytes of the arena, or the state that is updated in

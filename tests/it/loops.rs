@@ -1,9 +1,10 @@
 //! Loops: compiled beside the interpreter, their gradients beside differences, and what does not grow with their steps.
 
 use kiln::compile::{CompileOptions, compile};
+use kiln::prelude::*;
 use kiln::state::State;
 use kiln_ir::emit::EmitExt;
-use kiln_ir::{Graph, NodeId, TensorData, Tolerance, compare, interpret, parse, random_data};
+use kiln_ir::{Graph, NodeId, Tolerance, compare, interpret, parse, random_data};
 use kiln_passes::gradient::gradient;
 
 /// A recurrent layer of `h.next = tanh(x w + h u + b)`, with the sum of all `h` as its result.
@@ -148,4 +149,73 @@ fn code_does_not_grow_with_the_number_of_steps() {
     });
     // The sum of the loss over all steps becomes one of two stages when it is long.
     assert!(code[1] < 1.5 * code[0] && code[2] < 1.5 * code[0], "{code:?}");
+}
+
+/// What a function that is looped over gets wrong, as the user is told.
+fn mistake(run: impl FnOnce(&Tensor, &Tensor) -> kiln::tensor::Scanned) -> String {
+    let tracer = Tracer::new("mistake");
+    let (x, h) = (tracer.input("x", f32(&[5, 3])), tracer.input("h", f32(&[3])));
+    let scanned = run(&x, &h);
+    let outputs: Vec<&Tensor> = scanned.carried.iter().chain(&scanned.stacked).collect();
+    tracer.finish(&outputs).expect_err("this is a mistake").to_string()
+}
+
+#[test]
+fn mistakes_in_scans_are_reported_at_the_call() {
+    let message =
+        mistake(|x, h| Scan::over(&[x]).carry(&[h]).run(|h, x| (vec![h[0].sum(..)], vec![x[0].clone()])));
+    assert!(message.contains("carried value 0 is f32[3], the function returns f32[] for it"), "{message}");
+    assert!(message.contains("loops.rs"), "{message}");
+    let message = mistake(|x, h| Scan::over(&[x]).carry(&[h]).run(|_, x| (vec![], vec![x[0].clone()])));
+    assert!(message.contains("1 values are carried, the function returns 0"), "{message}");
+    let message = mistake(|x, h| Scan::over(&[x, h]).run(|_, x| (vec![], vec![x[0].clone()])));
+    assert!(message.contains("there are 5 steps, but 3 parts of f32[3] along its first axis"), "{message}");
+    let message = mistake(|_, h| Scan::steps(0).carry(&[h]).run(|h, _| (h.to_vec(), vec![])));
+    assert!(message.contains("there is no step"), "{message}");
+    let message =
+        mistake(|x, h| Scan::over(&[x]).carry(&[h]).run(|h, x| (vec![(&h[0] * &x[0]).detach()], vec![])));
+    assert!(message.contains("detached within the loop"), "{message}");
+}
+
+#[test]
+fn scans_take_what_is_around_them_and_run_in_each_other() {
+    // Powers of a matrix times a vector, three at a time: the matrix is not among the operands.
+    let tracer = Tracer::new("powers");
+    let (m, v) = (tracer.input("m", f32(&[4, 4])), tracer.input("v", f32(&[4])));
+    let scanned = Scan::steps(5).carry(&[&v]).run(|v, _| {
+        let inner = Scan::steps(3).carry(&[&v[0]]).run(|v, _| (vec![m.mv(&v[0])], vec![]));
+        (inner.carried.clone(), inner.carried)
+    });
+    let graph = tracer.finish(&[&scanned.stacked[0]]).unwrap();
+    let values = inputs(&graph);
+    let (m, v) = (values[0].to_f64_vec(), values[1].to_f64_vec());
+    let mut expected = v;
+    for _ in 0..15 {
+        expected = (0..4).map(|i| (0..4).map(|j| m[4 * i + j] * expected[j]).sum()).collect();
+    }
+    let last = &interpret(&graph, &values).unwrap()[0].to_f64_vec()[16..];
+    assert!(last.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{last:?} {expected:?}");
+    check(&graph);
+}
+
+#[test]
+fn recurrent_layers_have_the_names_of_pytorch() {
+    let lstm = Lstm::new(3, 4).layers(2).bidirectional().projected(2);
+    let parameters = kiln::nn::parameters_of(&lstm);
+    let found: Vec<String> = parameters.iter().map(|(name, p)| format!("{name} {}", p.ty().shape)).collect();
+    let of = |layer: &str, n_in: usize| {
+        [
+            ("weight_ih", format!("[16, {n_in}]")),
+            ("weight_hh", "[16, 2]".into()),
+            ("bias_ih", "[16]".into()),
+            ("bias_hh", "[16]".into()),
+            ("weight_hr", "[2, 4]".into()),
+        ]
+        .map(|(name, shape)| format!("{name}{layer} {shape}"))
+    };
+    let expected = [of("_l0", 3), of("_l0_reverse", 3), of("_l1", 4), of("_l1_reverse", 4)].concat();
+    assert_eq!(found, expected);
+    let gru = Gru::new(3, 4).without_bias();
+    let names: Vec<String> = kiln::nn::parameters_of(&gru).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["weight_ih_l0", "weight_hh_l0"]);
 }
