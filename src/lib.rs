@@ -69,6 +69,6 @@ pub mod verify;
 struct Readme;
 
 pub use error::{Cut, Error, Mistake, OperandNote, Problem, Unreached};
-pub use tensor::{ConvOptions, Operand, Over, PerAxis, PoolOptions, Tensor, keep};
+pub use tensor::{ConvOptions, Operand, Over, PerAxis, PoolOptions, Scan, Scanned, Tensor, keep};
 pub use trace::Tracer;
 pub use trainer::{Trainer, TrainerBuilder};

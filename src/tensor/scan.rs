@@ -92,11 +92,11 @@ impl<'a> Scan<'a> {
         let (next, results) = body(&carried, &parts);
         let problem = problem.or_else(|| mismatch(&carried, &next));
         if let Some(problem) = problem {
-            let refused = tracer.at(location, || any.refuse("scan", problem));
-            return poisoned(&tracer, &self.carried, &results, refused);
+            tracer.at(location, || any.refuse("scan", problem));
+            return poisoned(&tracer, &self.carried, &results);
         }
         if is_poisoned || next.iter().chain(&results).any(|tensor| tensor.id().is_none()) {
-            return poisoned(&tracer, &self.carried, &results, any.clone());
+            return poisoned(&tracer, &self.carried, &results);
         }
         let mut form = Form::default();
         for ((input, next), first) in carried.iter().zip(&next).zip(&self.carried) {
@@ -112,8 +112,8 @@ impl<'a> Scan<'a> {
         let body = Body { form, first, n_steps, reverse: self.reverse };
         if tracer.detaches(&body) {
             let problem = "a value is detached within the loop: detach what goes in or comes out instead";
-            let refused = tracer.at(location, || any.refuse("scan", problem));
-            return poisoned(&tracer, &self.carried, &results, refused);
+            tracer.at(location, || any.refuse("scan", problem));
+            return poisoned(&tracer, &self.carried, &results);
         }
         let mut carried = tracer.record_loop(body, location);
         let stacked = carried.split_off(next.len());
@@ -178,8 +178,7 @@ fn mismatch(carried: &[Tensor], next: &[Tensor]) -> Option<String> {
 }
 
 /// Results that stand for those of a mistake.
-fn poisoned(tracer: &Tracer, carried: &[&Tensor], results: &[Tensor], refused: Tensor) -> Scanned {
-    let _ = refused;
+fn poisoned(tracer: &Tracer, carried: &[&Tensor], results: &[Tensor]) -> Scanned {
     let same = |ty: &kiln_ir::TensorType| Tensor::new(tracer, None, ty.clone());
     Scanned {
         carried: carried.iter().map(|tensor| same(tensor.ty())).collect(),

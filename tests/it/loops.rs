@@ -152,7 +152,7 @@ fn code_does_not_grow_with_the_number_of_steps() {
 }
 
 /// What a function that is looped over gets wrong, as the user is told.
-fn mistake(run: impl FnOnce(&Tensor, &Tensor) -> kiln::tensor::Scanned) -> String {
+fn mistake(run: impl FnOnce(&Tensor, &Tensor) -> Scanned) -> String {
     let tracer = Tracer::new("mistake");
     let (x, h) = (tracer.input("x", f32(&[5, 3])), tracer.input("h", f32(&[3])));
     let scanned = run(&x, &h);
