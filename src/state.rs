@@ -3,7 +3,7 @@
 
 use crate::runtime::AlignedBuffer;
 use kiln_ir::data::Storage;
-use kiln_ir::{TensorData, TensorType};
+use kiln_ir::{DType, TensorData, TensorType};
 
 /// One buffer per state input of a program, in the order of the inputs.
 pub struct State {
@@ -40,6 +40,25 @@ impl State {
     /// A copy of one value.
     pub fn get(&self, i: usize) -> TensorData {
         read_bytes(&self.types[i], self.buffers[i].as_slice())
+    }
+
+    /// A value that is one `f64`, read without allocating.
+    ///
+    /// # Panics
+    /// When the value is of another type.
+    pub(crate) fn scalar(&self, i: usize) -> f64 {
+        assert_eq!(self.types[i], TensorType::scalar(DType::F64), "state {i} has another type");
+        let bytes = self.buffers[i].as_slice().try_into().expect("an `f64` has eight bytes");
+        f64::from_ne_bytes(bytes)
+    }
+
+    /// Sets a value that is one `f64`, without allocating.
+    ///
+    /// # Panics
+    /// When the value is of another type.
+    pub(crate) fn set_scalar(&mut self, i: usize, value: f64) {
+        assert_eq!(self.types[i], TensorType::scalar(DType::F64), "state {i} has another type");
+        self.buffers[i].as_mut_slice().copy_from_slice(&value.to_ne_bytes());
     }
 
     /// Address of a value's elements, for a program to work on.
@@ -97,11 +116,11 @@ pub(crate) fn read_bytes(ty: &TensorType, bytes: &[u8]) -> TensorData {
     }
     let shape = ty.shape.clone();
     match ty.dtype {
-        kiln_ir::DType::F32 => TensorData::new(shape, elements(bytes, f32::from_ne_bytes)),
-        kiln_ir::DType::F64 => TensorData::new(shape, elements(bytes, f64::from_ne_bytes)),
-        kiln_ir::DType::I32 => TensorData::new(shape, elements(bytes, i32::from_ne_bytes)),
-        kiln_ir::DType::I64 => TensorData::new(shape, elements(bytes, i64::from_ne_bytes)),
-        kiln_ir::DType::U8 => TensorData::new(shape, bytes.to_vec()),
-        kiln_ir::DType::Bool => TensorData::new(shape, elements(bytes, |[b]: [u8; 1]| b != 0)),
+        DType::F32 => TensorData::new(shape, elements(bytes, f32::from_ne_bytes)),
+        DType::F64 => TensorData::new(shape, elements(bytes, f64::from_ne_bytes)),
+        DType::I32 => TensorData::new(shape, elements(bytes, i32::from_ne_bytes)),
+        DType::I64 => TensorData::new(shape, elements(bytes, i64::from_ne_bytes)),
+        DType::U8 => TensorData::new(shape, bytes.to_vec()),
+        DType::Bool => TensorData::new(shape, elements(bytes, |[b]: [u8; 1]| b != 0)),
     }
 }

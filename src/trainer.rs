@@ -81,7 +81,7 @@ impl<'m> Trainer<'m> {
     /// Whether the next batch completes a step, or only adds its gradients to those of others.
     fn task_of_step(&self) -> Task {
         let Some(place) = self.plan.accumulated() else { return Task::Train };
-        let n_waiting = self.backend.state(place).get(0).as_f64() as usize;
+        let n_waiting = self.backend.scalar(place) as usize;
         if n_waiting + 1 < self.plan.rules.accumulate { Task::Accumulate } else { Task::Train }
     }
 

@@ -43,8 +43,9 @@ fn a_step_allocates_nothing() {
     let model = Net { conv: Conv2d::new(1, 8, 3), fc: Linear::new(8 * 13 * 13, 10) };
     let x = TensorData::new([16, 1, 28, 28], vec![0.5f32; 16 * 28 * 28]);
     let y = TensorData::new([16], vec![3i64; 16]);
-    for threads in [1, 2] {
+    for (threads, n_batches) in [(1, 1), (2, 1), (2, 3)] {
         let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3)).threads(threads);
+        let trainer = trainer.schedule(Cosine::new(20).warm_up(5)).accumulate(n_batches);
         let mut trainer = trainer.compile(f32(&[16, 1, 28, 28]), i64(&[16])).unwrap();
         trainer.step(&x, &y).unwrap();
         let before = ALLOCATIONS.load(Ordering::SeqCst);
@@ -52,6 +53,10 @@ fn a_step_allocates_nothing() {
             trainer.step(&x, &y).unwrap();
         }
         let after = ALLOCATIONS.load(Ordering::SeqCst);
-        assert_eq!(after - before, 0, "allocations in ten steps on {threads} threads");
+        assert_eq!(
+            after - before,
+            0,
+            "allocations in ten steps on {threads} threads, {n_batches} batches each"
+        );
     }
 }

@@ -149,10 +149,11 @@ impl Schedule for OneCycle {
         let top = self.rise * self.total as f64 - 1.0;
         let end = self.total.saturating_sub(1) as f64;
         let step = (step as f64).min(end);
-        if step <= top {
+        // At the top both halves agree; one of them may have no length there.
+        if step < top {
             between(first, 1.0, step / top)
         } else {
-            between(1.0, last, (step - top) / (end - top))
+            between(1.0, last, (step - top) / (end - top).max(f64::MIN_POSITIVE))
         }
     }
 }

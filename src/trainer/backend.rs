@@ -33,6 +33,17 @@ pub(crate) trait Backend {
     /// Replaces a piece of the state by a value of the same type.
     fn set_state(&mut self, index: usize, value: TensorData);
 
+    /// A piece of the state that is one `f64`: what a step may have to know before it runs. A compiled backend allocates
+    /// nothing here and in [`set_scalar`](Backend::set_scalar).
+    fn scalar(&self, index: usize) -> f64 {
+        self.state(index).get(0).as_f64()
+    }
+
+    /// Replaces a piece of the state that is one `f64`.
+    fn set_scalar(&mut self, index: usize, value: f64) {
+        self.set_state(index, TensorData::scalar(value));
+    }
+
     /// The compiled program of a task, if this backend compiles and has one.
     fn executable(&self, _: Task) -> Option<&Executable> {
         None

@@ -82,6 +82,14 @@ impl Backend for Compiled {
         self.state.set(index, &value);
     }
 
+    fn scalar(&self, index: usize) -> f64 {
+        self.state.scalar(index)
+    }
+
+    fn set_scalar(&mut self, index: usize, value: f64) {
+        self.state.set_scalar(index, value);
+    }
+
     fn executable(&self, task: Task) -> Option<&Executable> {
         self.programs.iter().find(|program| program.0 == task).map(|program| &program.2)
     }

@@ -158,17 +158,17 @@ impl Trainer<'_> {
     }
 
     fn set_rate(&mut self, group: usize, rate: f64) {
-        self.backend.set_state(self.plan.learning_rate(group), TensorData::scalar(rate));
+        self.backend.set_scalar(self.plan.learning_rate(group), rate);
     }
 
     /// Sets the learning rates for the next step.
     pub(super) fn follow_schedule(&mut self) {
         let Some(schedule) = &self.schedule else { return };
-        let of_group = |(i, group): (usize, &super::plan::Group<'_>)| {
-            group.optimizer.learning_rate() * schedule.factor(self.scalar(self.plan.step(i)) as u64)
-        };
-        let rates: Vec<f64> = self.plan.groups.iter().enumerate().map(of_group).collect();
-        rates.into_iter().enumerate().for_each(|(group, rate)| self.set_rate(group, rate));
+        for (i, group) in self.plan.groups.iter().enumerate() {
+            let n_steps = self.backend.scalar(self.plan.step(i)) as u64;
+            let rate = group.optimizer.learning_rate() * schedule.factor(n_steps);
+            self.backend.set_scalar(self.plan.learning_rate(i), rate);
+        }
     }
 
     /// How many steps were taken.
@@ -178,7 +178,7 @@ impl Trainer<'_> {
     }
 
     fn scalar(&self, index: usize) -> f64 {
-        self.backend.state(index).get(0).as_f64()
+        self.backend.scalar(index)
     }
 
     /// Exchanges each trained parameter with its [moving average](super::TrainerBuilder::average): evaluate between two

@@ -332,6 +332,9 @@ fn schedules_are_those_of_pytorch() {
         4e-06,
     ];
     assert_factors(OneCycle::new(10), &cycle);
+    // Halves without length, which PyTorch divides by: it begins, or ends, at the top.
+    assert_factors(OneCycle { rise: 0.25, ..OneCycle::new(4) }, &[1.0]);
+    assert_factors(OneCycle { rise: 1.0, ..OneCycle::new(3) }, &[0.04, 0.52, 1.0]);
     assert_factors(Exponential { gamma: 0.5 }.every(2), &[1.0, 1.0, 0.5, 0.5, 0.25]);
 }
 
