@@ -4,6 +4,7 @@
 mod cases;
 mod check;
 mod compositions;
+mod loops;
 mod rules;
 mod ties;
 mod unreached;
