@@ -63,6 +63,26 @@ pub enum ValueKind {
     },
 }
 
+impl ValueKind {
+    /// The index expression that the value is made with, if it is made with one.
+    pub fn index_mut(&mut self) -> Option<&mut Affine> {
+        match self {
+            ValueKind::Load { address: of, .. }
+            | ValueKind::Index(of)
+            | ValueKind::InRange { of, .. }
+            | ValueKind::Random { element: of, .. } => Some(of),
+            ValueKind::Constant(_)
+            | ValueKind::Unary(..)
+            | ValueKind::Binary(..)
+            | ValueKind::Compare(..)
+            | ValueKind::Logical(..)
+            | ValueKind::Select(..)
+            | ValueKind::Cast(_)
+            | ValueKind::Reduced(_) => None,
+        }
+    }
+}
+
 /// A value of the loop body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {

@@ -1,8 +1,9 @@
 //! Shapes a loop nest for execution: drops axes of one element, merges neighbouring axes that every address walks as
-//! one, and chooses the axis that vectors run along.
+//! one, splits the last where its index is divided, and chooses the axis that vectors run along.
 
 use super::affine::{Affine, Derived};
 use super::body::*;
+use super::split::split;
 
 /// Fewer elements than two vectors of four.
 const SHORT: usize = 8;
@@ -20,6 +21,7 @@ pub fn finish(body: &mut LoopBody, is_contraction: bool) {
                 merge(body, axis - 1);
             }
         }
+        split(body);
     }
     // A search of one element still is one: it walks an axis.
     let no_reduced = body.axes_of(AxisKind::Reduced).is_empty();
@@ -33,22 +35,7 @@ pub fn finish(body: &mut LoopBody, is_contraction: bool) {
 
 /// Applies a function to every index expression of the body.
 fn for_each_affine(body: &mut LoopBody, mut f: impl FnMut(&mut Affine)) {
-    for value in &mut body.values {
-        match &mut value.kind {
-            ValueKind::Load { address: of, .. }
-            | ValueKind::Index(of)
-            | ValueKind::InRange { of, .. }
-            | ValueKind::Random { element: of, .. } => f(of),
-            ValueKind::Constant(_)
-            | ValueKind::Unary(..)
-            | ValueKind::Binary(..)
-            | ValueKind::Compare(..)
-            | ValueKind::Logical(..)
-            | ValueKind::Select(..)
-            | ValueKind::Cast(_)
-            | ValueKind::Reduced(_) => {}
-        }
-    }
+    body.values.iter_mut().filter_map(|value| value.kind.index_mut()).for_each(&mut f);
     for reduction in &mut body.reductions {
         match &mut reduction.kind {
             ReductionKind::Arg(_, of) => f(of),
@@ -129,7 +116,7 @@ fn choose_vector_axis(body: &LoopBody) -> usize {
 }
 
 /// Number of accesses that would need one load for each lane along this axis.
-fn strided_accesses(body: &LoopBody, axis: usize) -> usize {
+pub(super) fn strided_accesses(body: &LoopBody, axis: usize) -> usize {
     let is_axis = |a: usize| a == axis;
     let varies = body.varies_along(is_axis);
     let strided = |of: &Affine| {

@@ -56,6 +56,47 @@ fn transposes_and_slices_become_strides() {
 }
 
 #[test]
+fn an_axis_that_is_put_together_is_walked_by_its_parts() {
+    assert_snapshot!(bodies(
+        "graph heads(%q: f32[5, 2, 16], %k: f32[2, 5, 16]) {
+            %qs: f32[5, 32] = reshape %q
+            %kt: f32[5, 2, 16] = permute %k { permutation = [1, 0, 2] }
+            %ks: f32[5, 32] = reshape %kt
+            %z: f32[5, 64] = concatenate %qs, %ks { axis = 1 }
+            return %z
+        }"
+    ), @"
+    parallel i0: 5, parallel i1: 4, parallel i2: 16 (vectors)
+    d0 = i1 + -2 clamped to 0..=1
+    d1 = i1 clamped to 0..=1
+    v0: f32 = %k[16*i0 + i2 + 80*d0]
+    v1: f32 = %q[32*i0 + i2 + 16*d1]
+    v2: bool = i1 < 2
+    v3: f32 = select v2, v1, v0
+    %z[64*i0 + 16*i1 + i2] = v3 in phase 0
+    ");
+}
+
+#[test]
+fn an_axis_of_small_parts_stays_whole() {
+    assert_snapshot!(bodies(
+        "graph small(%x: f32[5, 12], %y: f32[5, 8]) {
+            %z: f32[5, 20] = concatenate %x, %y { axis = 1 }
+            return %z
+        }"
+    ), @"
+    parallel i0: 5, parallel i1: 20 (vectors)
+    d0 = i1 + -12 clamped to 0..=7
+    d1 = i1 clamped to 0..=11
+    v0: f32 = %y[8*i0 + d0]
+    v1: f32 = %x[12*i0 + d1]
+    v2: bool = i1 < 12
+    v3: f32 = select v2, v1, v0
+    %z[20*i0 + i1] = v3 in phase 0
+    ");
+}
+
+#[test]
 fn reversals_become_negative_strides() {
     assert_snapshot!(bodies(
         "graph reversed(%x: f32[3, 5]) {
