@@ -69,6 +69,10 @@ pub mod verify;
 struct Readme;
 
 pub use error::{Cut, Error, Mistake, OperandNote, Problem, Unreached};
-pub use tensor::{ConvOptions, Operand, Over, PerAxis, PoolOptions, Scan, Scanned, Tensor, keep};
+pub use tensor::{
+    Border, Combine, ConvOptions, Index, Interpolation, Normalized, Operand, Over, PerAxis, PoolOptions,
+    Resample, Scan, Scanned, Tensor, block_diag, broadcast_tensors, cartesian_prod, column_stack, dstack,
+    hstack, keep, meshgrid, multi_dot, vstack,
+};
 pub use trace::Tracer;
 pub use trainer::{Trainer, TrainerBuilder};

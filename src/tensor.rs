@@ -8,32 +8,56 @@
 //! (`x * 2.0`) and a tensor of rank 0 only count when their kind (truth value, integer, float) is the greater one.
 
 mod activation;
+mod advanced_index;
+mod arrange;
+mod batch_norm;
+mod bessel;
 mod binary;
+mod border;
 mod compare;
 mod contraction;
 mod conv;
 mod convert;
+mod diagonal;
 mod distance;
 mod einsum;
+mod embedding;
 mod index;
+mod interpolate;
+mod matrix;
 mod normalize;
 mod operand;
 mod operators;
 mod pool;
 mod random;
 mod reduce;
+mod running;
 mod scan;
+mod scatter;
 mod shape;
 mod slice;
+mod sort;
+mod special;
+mod statistics;
 mod unary;
+mod unfold;
 
+pub use advanced_index::Index;
+pub use arrange::{broadcast_tensors, cartesian_prod, column_stack, dstack, hstack, meshgrid, vstack};
+pub use batch_norm::Normalized;
+pub use border::Border;
 pub use conv::ConvOptions;
 pub use convert::{f32, f64, i32, i64};
+pub use diagonal::block_diag;
 pub use einsum::einsum;
+pub use interpolate::Resample;
+pub use matrix::multi_dot;
 pub use operand::{Operand, Over, PerAxis, keep};
 pub use pool::PoolOptions;
 pub use scan::{Scan, Scanned};
+pub use scatter::Combine;
 pub use slice::{cat, stack, where_};
+pub use sort::Interpolation;
 
 use crate::eager::Value;
 use crate::trace::Tracer;

@@ -16,7 +16,7 @@ losses! {
     /// The hinge loss of one class among several: `sum over the others of max(margin - y[label] + y[i], 0)^p`, divided by
     /// the number of classes.
     ///
-    /// Shapes: `y: [n, classes]` with `label: [n]`, or `[classes]` with `[]` -> `[]`. Source: Crammer and Singer, *On the
+    /// Shapes: `y: [n, classes]` with `label: [n]`, or `[classes]` with `[]` or `[1]` -> `[]`. Source: Crammer and Singer, *On the
     /// Algorithmic Implementation of Multiclass Kernel-based Vector Machines*, 2001, for `p` of 1.
     MultiMargin {
         /// The exponent, 1 or 2; 1 unless it is set.
@@ -98,7 +98,7 @@ impl MultiLabelMargin {
 fn as_rows(op: &'static str, y: &Tensor, label: &Tensor, n_axes: usize) -> Result<(Tensor, Tensor), Tensor> {
     y.require_float(op)?;
     let (y_rows, labels) = match y.rank() {
-        0 | 1 if label.rank() <= n_axes => (
+        0 | 1 if label.rank() <= 1 => (
             y.reshape([1, y.n_elements() as i64]),
             label.reshape(if n_axes == 0 { vec![1] } else { vec![1, -1] }),
         ),

@@ -130,6 +130,46 @@ impl Tensor {
         self.binary(BinaryOp::Min, rhs.into())
     }
 
+    /// The greater one, where one is NaN the other.
+    #[track_caller]
+    pub fn fmax(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.or_other("fmax", BinaryOp::Max, rhs.into())
+    }
+
+    /// The lesser one, where one is NaN the other.
+    #[track_caller]
+    pub fn fmin(&self, rhs: impl Into<Operand>) -> Tensor {
+        self.or_other("fmin", BinaryOp::Min, rhs.into())
+    }
+
+    #[track_caller]
+    fn or_other(&self, name: &'static str, op: BinaryOp, rhs: Operand) -> Tensor {
+        self.within(name, || match self.pair(name, rhs) {
+            Ok((a, b)) => {
+                let first = b.isnan().select(&a, &b);
+                let second = a.isnan().select(&b, &a);
+                second.binary(op, first.into())
+            }
+            Err(poisoned) => poisoned,
+        })
+    }
+
+    /// 0 below 0, 1 above, and `rhs` at 0 (Heaviside's step).
+    #[track_caller]
+    pub fn heaviside(&self, rhs: impl Into<Operand>) -> Tensor {
+        let rhs = rhs.into();
+        self.within("heaviside", || match self.pair("heaviside", rhs) {
+            Ok((x, at_zero)) => x.eq(0).select(at_zero, x.gt(0).cast(x.dtype())),
+            Err(poisoned) => poisoned,
+        })
+    }
+
+    /// `self * 2^rhs`. Types: floats; integers are converted to `f32`.
+    #[track_caller]
+    pub fn ldexp(&self, rhs: &Tensor) -> Tensor {
+        self.within("ldexp", || self.to_float() * rhs.to_float().exp2())
+    }
+
     /// The angle of the point (`rhs`, `self`), in radians. Types: floats.
     #[track_caller]
     pub fn atan2(&self, rhs: impl Into<Operand>) -> Tensor {

@@ -138,7 +138,7 @@ impl Tensor {
     }
 
     /// `beta * self`; 0 for a `beta` of 0, whatever the elements are, as in BLAS.
-    fn weighed(&self, beta: f64) -> Tensor {
+    pub(super) fn weighed(&self, beta: f64) -> Tensor {
         if beta == 0.0 { self.zeros_like() } else { scaled(self.clone(), beta) }
     }
 

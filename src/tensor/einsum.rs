@@ -241,15 +241,27 @@ impl Tensor {
                 .refuse("tensordot", format!("{} axes do not pair with {}", axes.len(), rhs_axes.len()));
         }
         let mut contract = SmallVec::new();
+        let (mut lhs_shape, mut rhs_shape) = (self.shape().clone(), rhs.shape().clone());
         for (&l, &r) in axes.iter().zip(rhs_axes) {
             match (self.axis("tensordot", l), rhs.axis("tensordot", r)) {
-                (Ok(l), Ok(r)) => contract.push((l, r)),
+                (Ok(l), Ok(r)) => {
+                    contract.push((l, r));
+                    // An axis of extent 1 is repeated.
+                    if self.shape()[l] == 1 {
+                        lhs_shape = lhs_shape.with_extent(l, rhs.shape()[r]);
+                    } else if rhs.shape()[r] == 1 {
+                        rhs_shape = rhs_shape.with_extent(r, self.shape()[l]);
+                    }
+                }
                 (Err(poisoned), _) | (_, Err(poisoned)) => return poisoned,
             }
         }
         let dtype = promote_types(self.dtype(), rhs.dtype());
         let dot = Dot { batch: SmallVec::new(), contract };
-        self.within("tensordot", || self.cast(dtype).record(Op::Dot(dot), &[&rhs.cast(dtype)]))
+        self.within("tensordot", || {
+            let rhs = rhs.cast(dtype).broadcast_to(rhs_shape);
+            self.cast(dtype).broadcast_to(lhs_shape).record(Op::Dot(dot), &[&rhs])
+        })
     }
 
     /// Attention: `softmax(q k' / sqrt(width) + mask) v`, over the last two axes; the others are batches and broadcast.
@@ -261,6 +273,23 @@ impl Tensor {
     /// Source: Vaswani and others, *Attention Is All You Need*, 2017, section 3.2.1.
     #[track_caller]
     pub fn attention(&self, key: &Tensor, value: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
+        let width = self.extents().last().copied().unwrap_or(1) as f64;
+        self.attention_scaled(key, value, mask, causal, width.sqrt().recip())
+    }
+
+    /// As [`attention`](Tensor::attention), with another factor than `1 / sqrt(width)`. Heads (axis -3) of keys and values
+    /// may be fewer than those of queries, by a whole factor: each then serves as many neighbouring queries.
+    ///
+    /// Source of the grouping: Ainslie and others, *GQA: Training Generalized Multi-Query Transformer Models*, 2023.
+    #[track_caller]
+    pub fn attention_scaled(
+        &self,
+        key: &Tensor,
+        value: &Tensor,
+        mask: Option<&Tensor>,
+        causal: bool,
+        scale: f64,
+    ) -> Tensor {
         self.within("attention", || {
             if let Err(poisoned) = self.require_float("attention") {
                 return poisoned;
@@ -268,8 +297,8 @@ impl Tensor {
             if self.rank() < 2 || key.rank() < 2 || value.rank() < 2 {
                 return self.refuse("attention", "queries, keys and values need at least two axes");
             }
-            let width = self.shape()[self.rank() - 1] as f64;
-            let mut scores = (self * width.sqrt().recip()).matmul(&key.transpose(-1, -2));
+            let (key, value) = (key.repeated_heads(self), value.repeated_heads(self));
+            let mut scores = (self * scale).matmul(&key.transpose(-1, -2));
             if causal && scores.rank() >= 2 {
                 let (rows, columns) = (scores.rank() - 2, scores.rank() - 1);
                 let place = |axis| scores.iota(DType::I32, scores.shape().clone(), axis);
@@ -280,7 +309,17 @@ impl Tensor {
                 Some(mask) => scores + mask,
                 None => scores,
             };
-            scores.softmax(-1).matmul(value)
+            scores.softmax(-1).matmul(&value)
         })
+    }
+
+    /// Heads (axis -3) of keys or values, each as often as there are queries for it.
+    fn repeated_heads(&self, queries: &Tensor) -> Tensor {
+        let heads = |x: &Tensor| x.rank().checked_sub(3).map_or(1, |axis| x.shape()[axis]);
+        let (n, own) = (heads(queries), heads(self));
+        if own <= 1 || n == own || !n.is_multiple_of(own) {
+            return self.clone();
+        }
+        self.repeat_interleave(&[n / own], -3)
     }
 }

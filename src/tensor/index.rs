@@ -9,9 +9,17 @@ use kiln_ir::{Axes, DType, Op, Shape};
 impl Tensor {
     /// `result[.., i, ..] = self[.., indices[.., i, ..], ..]`: one element for each index.
     ///
-    /// Shapes: indices have the rank of `self`, and on the other axes at most its extents; the result has theirs.
+    /// Shapes: indices have the rank of `self`, and on the other axes at most its extents; the result has theirs. Indices
+    /// may be `u8`, and a scalar is a line of one element.
     #[track_caller]
     pub fn gather(&self, axis: i64, indices: &Tensor) -> Tensor {
+        if self.rank() == 0 {
+            return self.within("gather", || self.reshape([1]).take(indices));
+        }
+        if indices.n_elements() == 0 {
+            return self.fill(self.dtype(), indices.shape().clone(), 0.0);
+        }
+        let indices = &indices.as_index();
         let at = match self.axis("gather", axis) {
             Ok(at) => at,
             Err(poisoned) => return poisoned,
@@ -34,6 +42,10 @@ impl Tensor {
     /// indices have at most the extents of `self`. Types: numbers, `updates` as `self`.
     #[track_caller]
     pub fn scatter_add(&self, axis: i64, indices: &Tensor, updates: &Tensor) -> Tensor {
+        if self.rank() == 0 {
+            return self.within("scatter_add", || self + updates.sum(..));
+        }
+        let indices = &indices.as_index();
         let at = match self.axis("scatter_add", axis) {
             Ok(at) => at,
             Err(poisoned) => return poisoned,
@@ -58,9 +70,13 @@ impl Tensor {
 
     /// Whole slices of an axis, by a vector of indices.
     ///
-    /// Shapes: `indices: [n]`; the axis gets extent `n`.
+    /// Shapes: `indices: [n]`, or a scalar as one index; the axis gets extent `n`. A scalar is a line of one element.
     #[track_caller]
     pub fn index_select(&self, axis: i64, indices: &Tensor) -> Tensor {
+        if self.rank() == 0 {
+            return self.within("index_select", || self.reshape([1]).take(&indices.reshape([1])).reshape([]));
+        }
+        let indices = &indices.as_index().atleast_1d();
         let at = match self.axis("index_select", axis) {
             Ok(at) => at,
             Err(poisoned) => return poisoned,
@@ -79,7 +95,7 @@ impl Tensor {
     pub fn take(&self, indices: &Tensor) -> Tensor {
         self.within("take", || {
             let flat = self.reshape_exact([self.n_elements()].into());
-            let index = indices.reshape_exact([indices.n_elements()].into());
+            let index = indices.as_index().reshape_exact([indices.n_elements()].into());
             flat.record(Op::Gather(0), &[&index]).reshape_exact(indices.shape().clone())
         })
     }

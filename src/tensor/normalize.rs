@@ -89,17 +89,21 @@ impl Tensor {
         })
     }
 
-    /// The root mean square of the last axis divided out, then scaled.
+    /// The root mean square of the `n_axes` last axes divided out, then scaled.
     ///
     /// Source: Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019.
     #[track_caller]
-    pub fn rms_norm(&self, weight: Option<&Tensor>, eps: f64) -> Tensor {
-        self.within("rms_norm", || match self.single_axis("rms_norm", -1) {
-            Ok(_) => {
-                let scale = (self.square().mean(super::keep(-1)) + eps).rsqrt();
-                (self * scale).scaled_and_shifted(weight, None)
+    pub fn rms_norm(&self, n_axes: usize, weight: Option<&Tensor>, eps: f64) -> Tensor {
+        self.within("rms_norm", || {
+            if let Err(poisoned) = self.require_float("rms_norm") {
+                return poisoned;
             }
-            Err(poisoned) => poisoned,
+            if n_axes == 0 || n_axes > self.rank() {
+                return self.refuse("rms_norm", format!("it has no {n_axes} last axes"));
+            }
+            let axes: Vec<i64> = (1..=n_axes as i64).map(|a| -a).collect();
+            let scale = (self.square().mean(super::keep(&axes[..])) + eps).rsqrt();
+            (self * scale).scaled_and_shifted(weight, None)
         })
     }
 

@@ -4,6 +4,7 @@
 //! Errors: a window larger than the padded input; padding of more than half of the window.
 
 use super::convert::Checked;
+use super::unfold::even_sizes;
 use super::{PerAxis, Tensor};
 use kiln_ir::op::{Window, WindowOp};
 use kiln_ir::{Axes, DType, Op, Shape, TensorData, TensorType};
@@ -71,13 +72,13 @@ impl From<usize> for PoolOptions {
 }
 
 /// The geometry along one axis.
-struct Axis {
-    input: usize,
-    size: usize,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
-    out: usize,
+pub(super) struct Axis {
+    pub(super) input: usize,
+    pub(super) size: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+    pub(super) dilation: usize,
+    pub(super) out: usize,
 }
 
 impl Axis {
@@ -194,53 +195,41 @@ impl Tensor {
         self.avg_pool("avg_pool3d", 3, &options.into())
     }
 
-    /// The means of windows over the last axes such that these extents remain.
-    ///
-    /// Errors: an extent is not divided by that of the result (windows of unequal size are not supported).
+    /// The means of windows over the last axes such that these extents remain: side by side where the extents are
+    /// divided by these, and otherwise from `floor(i n / m)` to `ceil((i + 1) n / m)`.
     #[track_caller]
     pub fn adaptive_avg_pool(&self, extents: impl AsRef<[usize]>) -> Tensor {
         let extents = extents.as_ref();
-        let sizes = match self.adaptive_sizes("adaptive_avg_pool", extents) {
-            Ok(sizes) => sizes,
-            Err(poisoned) => return poisoned,
-        };
-        self.avg_pool("adaptive_avg_pool", extents.len(), &PoolOptions::new(&sizes[..]))
+        match self.adaptive_sizes("adaptive_avg_pool", extents) {
+            Ok(Some(sizes)) => {
+                self.avg_pool("adaptive_avg_pool", extents.len(), &PoolOptions::new(&sizes[..]))
+            }
+            Ok(None) => self.within("adaptive_avg_pool", || self.uneven_avg_pool(extents)),
+            Err(poisoned) => poisoned,
+        }
     }
 
-    /// The greatest elements of windows over the last axes such that these extents remain.
-    ///
-    /// Errors: as [`adaptive_avg_pool`](Tensor::adaptive_avg_pool).
+    /// The greatest elements of windows over the last axes such that these extents remain; the windows are those of
+    /// [`adaptive_avg_pool`](Tensor::adaptive_avg_pool).
     #[track_caller]
     pub fn adaptive_max_pool(&self, extents: impl AsRef<[usize]>) -> Tensor {
         let extents = extents.as_ref();
-        let sizes = match self.adaptive_sizes("adaptive_max_pool", extents) {
-            Ok(sizes) => sizes,
-            Err(poisoned) => return poisoned,
-        };
-        self.max_pool("adaptive_max_pool", extents.len(), &PoolOptions::new(&sizes[..]))
+        match self.adaptive_sizes("adaptive_max_pool", extents) {
+            Ok(Some(sizes)) => {
+                self.max_pool("adaptive_max_pool", extents.len(), &PoolOptions::new(&sizes[..]))
+            }
+            Ok(None) => self.adaptive_max_pool_with_indices(extents).0,
+            Err(poisoned) => poisoned,
+        }
     }
 
+    /// The sizes of windows that lie side by side, or nothing if they are of unequal size.
     #[track_caller]
-    fn adaptive_sizes(&self, op: &'static str, extents: &[usize]) -> Checked<Axes> {
-        let lead = match self.rank().checked_sub(extents.len()) {
-            Some(lead) if !extents.is_empty() => lead,
-            _ => {
-                return Err(
-                    self.refuse(op, format!("{extents:?} has not one extent for each of its last axes"))
-                );
-            }
-        };
-        let mut sizes = Axes::new();
-        for (&extent, &out) in self.shape()[lead..].iter().zip(extents) {
-            if out == 0 || extent % out != 0 || extent == 0 {
-                let problem = format!(
-                    "extent {extent} is not divided by {out}: windows of unequal size are not supported"
-                );
-                return Err(self.refuse(op, problem));
-            }
-            sizes.push(extent / out);
+    fn adaptive_sizes(&self, op: &'static str, extents: &[usize]) -> Checked<Option<Axes>> {
+        match self.rank().checked_sub(extents.len()) {
+            Some(lead) if !extents.is_empty() => Ok(even_sizes(&self.shape()[lead..], extents)),
+            _ => Err(self.refuse(op, format!("{extents:?} has not one extent for each of its last axes"))),
         }
-        Ok(sizes)
     }
 
     #[track_caller]
@@ -272,7 +261,28 @@ impl Tensor {
         })
     }
 
-    fn pool_axes(&self, op: &'static str, n: usize, options: &PoolOptions) -> Checked<SmallVec<[Axis; 3]>> {
+    pub(super) fn pool_axes(
+        &self,
+        op: &'static str,
+        n: usize,
+        options: &PoolOptions,
+    ) -> Checked<SmallVec<[Axis; 3]>> {
+        let axes = self.window_axes(op, n, options)?;
+        match axes.iter().find(|axis| axis.padding * 2 > axis.size) {
+            Some(Axis { padding, size, .. }) => {
+                Err(self.refuse(op, format!("padding {padding} is more than half of the window {size}")))
+            }
+            None => Ok(axes),
+        }
+    }
+
+    /// The geometry of windows with any padding.
+    pub(super) fn window_axes(
+        &self,
+        op: &'static str,
+        n: usize,
+        options: &PoolOptions,
+    ) -> Checked<SmallVec<[Axis; 3]>> {
         let Some(lead) = self.rank().checked_sub(n) else {
             return Err(self.refuse(op, format!("it needs at least {n} axes")));
         };
@@ -285,11 +295,6 @@ impl Tensor {
         let mut axes = SmallVec::new();
         for a in 0..n {
             let (input, size, padding) = (self.shape()[lead + a], sizes[a], paddings[a]);
-            if padding * 2 > size {
-                return Err(
-                    self.refuse(op, format!("padding {padding} is more than half of the window {size}"))
-                );
-            }
             match Axis::new(input, size, strides[a], padding, dilations[a], options.ceil_mode) {
                 Some(axis) => axes.push(axis),
                 None => {

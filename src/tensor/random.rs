@@ -19,6 +19,9 @@ impl Tensor {
         if p == 0.0 || !self.tracer().is_training() {
             return self.clone();
         }
+        if p == 1.0 {
+            return self.within("dropout", || self * 0.0);
+        }
         self.within("dropout", || {
             if let Err(poisoned) = self.require_float("dropout") {
                 return poisoned;
@@ -29,8 +32,7 @@ impl Tensor {
             // 24 bits of each word: exact as a fraction of f32, and not negative as an i32.
             let bits = state.record(Op::RandomBits(self.shape().clone()), &[]).shift_right(8);
             let dropped = (p * f64::from(1 << 24)).round() as i64;
-            let scale = if p == 1.0 { 0.0 } else { 1.0 / (1.0 - p) };
-            self.kept_where(&bits.ge(dropped), scale)
+            self.kept_where(&bits.ge(dropped), 1.0 / (1.0 - p))
         })
     }
 

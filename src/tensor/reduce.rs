@@ -217,6 +217,9 @@ impl Tensor {
     /// The running sum along an axis. Types: floats; integers and truth values are summed as `i64`.
     #[track_caller]
     pub fn cumsum(&self, axis: i64) -> Tensor {
+        if self.rank() == 0 {
+            return self.widened();
+        }
         match self.axis("cumsum", axis) {
             Ok(axis) => self.widened().record(Op::Cumulative(Cumulative { axis, reverse: false }), &[]),
             Err(poisoned) => poisoned,

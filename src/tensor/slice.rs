@@ -212,7 +212,8 @@ impl Tensor {
 
 /// Tensors one after the other along an axis.
 ///
-/// Shapes: equal but for that axis. Types: promoted to one. Errors: the other extents differ.
+/// Shapes: equal but for that axis; as in PyTorch, an empty vector may stand for a tensor without elements. Types:
+/// promoted to one. Errors: the other extents differ.
 ///
 /// # Panics
 /// When there are no tensors: nothing says which trace the result would belong to.
@@ -225,6 +226,9 @@ impl Tensor {
 /// ```
 #[track_caller]
 pub fn cat(tensors: &[&Tensor], axis: i64) -> Tensor {
+    let is_nothing = |x: &&&Tensor| x.extents() == [0];
+    let kept: SmallVec<[&Tensor; 4]> = tensors.iter().filter(|x| !is_nothing(x)).copied().collect();
+    let tensors = if kept.is_empty() { tensors } else { &kept[..] };
     let first = tensors.first().expect("`cat` of no tensors");
     let axis = match first.axis("cat", axis) {
         Ok(axis) => axis,

@@ -171,16 +171,34 @@ impl Tensor {
         self.within("atanh", || (self.log1p() - (-self).log1p()) * 0.5)
     }
 
-    /// Complementary error function, `1 - erf(x)`: for large `x` no more exact than that difference.
-    #[track_caller]
-    pub fn erfc(&self) -> Tensor {
-        self.within("erfc", || 1.0 - self.erf())
-    }
-
     /// Logarithm of the odds: `log(x / (1 - x))`, the inverse of the sigmoid.
     #[track_caller]
     pub fn logit(&self) -> Tensor {
         self.within("logit", || (self / (1.0 - self)).log())
+    }
+
+    /// `x` rounded to this many decimals, ties to even; negative numbers round before the point. Integers stay.
+    #[track_caller]
+    pub fn round_decimals(&self, decimals: i32) -> Tensor {
+        if !self.dtype().is_float() || decimals == 0 {
+            return self.round();
+        }
+        self.within("round_decimals", || {
+            let scale = 10f64.powi(decimals.abs());
+            if decimals > 0 { (self * scale).round() / scale } else { (self / scale).round() * scale }
+        })
+    }
+
+    /// Degrees as radians.
+    #[track_caller]
+    pub fn deg2rad(&self) -> Tensor {
+        self.within("deg2rad", || self * (std::f64::consts::PI / 180.0))
+    }
+
+    /// Radians as degrees.
+    #[track_caller]
+    pub fn rad2deg(&self) -> Tensor {
+        self.within("rad2deg", || self * (180.0 / std::f64::consts::PI))
     }
 
     /// Whether each element is NaN: `bool`.
@@ -213,12 +231,18 @@ impl Tensor {
         self.cast(DType::Bool).record(Op::Logical(LogicalOp::Not), &[])
     }
 
-    /// Replaces NaN by `nan`, and infinities by the greatest and least finite numbers of the type. Types: floats.
+    /// Replaces NaN by `nan`, and infinities by numbers of choice or else by the greatest and the least finite ones of the
+    /// type; integers stay.
     #[track_caller]
-    pub fn nan_to_num(&self, nan: f64) -> Tensor {
+    pub fn nan_to_num(&self, nan: f64, positive: Option<f64>, negative: Option<f64>) -> Tensor {
+        if !self.dtype().is_float() {
+            return self.clone();
+        }
         self.within("nan_to_num", || {
             let greatest = if self.dtype() == DType::F64 { f64::MAX } else { f32::MAX as f64 };
-            self.isnan().select(nan, self.clamp(-greatest, greatest))
+            let finite = self.eq(f64::INFINITY).select(positive.unwrap_or(greatest), self);
+            let finite = self.eq(f64::NEG_INFINITY).select(negative.unwrap_or(-greatest), finite);
+            self.isnan().select(nan, finite)
         })
     }
 

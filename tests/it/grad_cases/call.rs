@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use kiln::prelude::*;
-use kiln::{Operand, Over};
+use kiln::{Interpolation, Over};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -69,7 +69,11 @@ impl<'a> Call<'a> {
         let name = name.trim_start_matches('_');
         let position = self.position.replace(self.position.get() + 1);
         let value = T::remaining(self.case.args.get(position..).unwrap_or_default());
-        let value = value.or_else(|| self.case.kwargs.get(name).cloned());
+        // A few of PyTorch's parameters have capital letters.
+        let named = || self.case.kwargs.get(name).or_else(|| self.case.kwargs.get(&name.to_uppercase()));
+        // The main input may be given by PyTorch's name.
+        let input = || self.case.kwargs.get("input").filter(|_| position == 0);
+        let value = value.or_else(|| named().or_else(input).cloned());
         self.convert(name, value, default)
     }
 
@@ -105,7 +109,10 @@ impl<'a> Call<'a> {
         let unknown = |names: &serde_json::Map<String, Value>, known: &[&str]| {
             names
                 .keys()
-                .find(|name| known.iter().all(|known| known.trim_start_matches('_') != *name))
+                .filter(|name| *name != "input")
+                .find(|name| {
+                    known.iter().all(|known| !known.trim_start_matches('_').eq_ignore_ascii_case(name))
+                })
                 .cloned()
         };
         let in_constructor = self.case.module.as_ref().and_then(|m| unknown(&m.kwargs, constructor));
@@ -160,6 +167,9 @@ impl FromArgument for Operand {
         if let Some(tensor) = Tensor::from_argument(value, call) {
             return Some(tensor.into());
         }
+        if let Some(truth) = value.as_bool() {
+            return Some(truth.into());
+        }
         match value.as_i64() {
             Some(int) => Some(int.into()),
             None => f64::from_argument(value, call).map(Operand::from),
@@ -193,6 +203,19 @@ impl FromArgument for usize {
 impl FromArgument for bool {
     fn from_argument(value: &Value, _: &Call) -> Option<bool> {
         value.as_bool()
+    }
+}
+
+impl FromArgument for Interpolation {
+    fn from_argument(value: &Value, _: &Call) -> Option<Interpolation> {
+        match value.as_str()? {
+            "linear" => Some(Interpolation::Linear),
+            "lower" => Some(Interpolation::Lower),
+            "higher" => Some(Interpolation::Higher),
+            "nearest" => Some(Interpolation::Nearest),
+            "midpoint" => Some(Interpolation::Midpoint),
+            _ => None,
+        }
     }
 }
 
@@ -275,6 +298,19 @@ impl<T: FromArgument> FromArgument for Rest<T> {
     }
 }
 
+/// A parameter that is given by name only, after `*args`.
+pub struct Named<T>(pub T);
+
+impl<T: FromArgument> FromArgument for Named<T> {
+    fn from_argument(value: &Value, call: &Call) -> Option<Named<T>> {
+        T::from_argument(value, call).map(Named)
+    }
+
+    fn remaining(_: &[Value]) -> Option<Value> {
+        None
+    }
+}
+
 /// PyTorch's `dim`: one axis, several, or `None` (or an empty list) for all.
 pub struct Dim(Option<Vec<i64>>);
 
@@ -300,6 +336,11 @@ impl Dim {
             Some(_) | None => Over::from(..),
         };
         if keepdim { keep(over) } else { over }
+    }
+
+    /// The axes as a list; all of `x` when none is given.
+    pub fn axes(&self, x: &Tensor) -> Vec<i64> {
+        self.0.clone().unwrap_or_else(|| (0..x.rank() as i64).collect())
     }
 }
 

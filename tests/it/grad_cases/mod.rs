@@ -62,6 +62,27 @@ fn gradients_agree_with_pytorch() {
     }
 }
 
+/// `docs/supported.md` lists what there is and what is not, with the reason. `KILN_WRITE_DOCS=1` writes the first list.
+#[test]
+fn the_list_of_supported_functions_is_true() {
+    const START: &str = "<!-- supported: written by the test `the_list_of_supported_functions_is_true` -->\n";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/supported.md");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (before, _) = text.split_once(START).expect("the mark where the list starts");
+    let list: String = ops::names().iter().map(|name| format!("- `{name}`\n")).collect();
+    let expected = format!("{before}{START}{list}");
+    if std::env::var_os("KILN_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &expected).expect("a file that can be written");
+    } else {
+        assert!(text == expected, "the list is stale: run this test with KILN_WRITE_DOCS=1");
+    }
+    let Some(directory) = directory() else { return };
+    let is_named = |op: &str| ops::find(op).is_some() || before.contains(&format!("`{op}`"));
+    let missing: Vec<String> =
+        case::index(&directory).into_iter().map(|entry| entry.op).filter(|op| !is_named(op)).collect();
+    assert!(missing.is_empty(), "neither supported nor listed as not supported: {missing:?}");
+}
+
 /// The directory of the cases; says so when there is none.
 fn directory() -> Option<PathBuf> {
     std::env::var_os(CASES).map(PathBuf::from).or_else(|| crate::support::shared("grad-cases"))

@@ -73,8 +73,3 @@ functions! {
 fn gelu(x: &Tensor, approximate: &str) -> Tensor {
     if approximate == "tanh" { nn::GeluTanh.forward(x) } else { Gelu.forward(x) }
 }
-
-/// A function along an axis; PyTorch lets 0 and -1 stand for the axis that a scalar does not have.
-pub fn on_axis(x: &Tensor, function: impl Fn(&Tensor) -> Tensor) -> Tensor {
-    if x.rank() > 0 { function(x) } else { function(&x.reshape([1])).reshape([]) }
-}

@@ -1,7 +1,5 @@
 //! Attention and transformers.
 
-use super::contraction::bilinear;
-use super::shape::indices;
 use crate::grad_cases::call::{Call, NotSupported, functions, not_supported};
 use kiln::prelude::*;
 
@@ -13,15 +11,8 @@ functions! {
         if dropout_p > 0.0 {
             return not_supported("the numbers drawn by PyTorch's dropout");
         }
-        let causal = is_causal.then(|| causal_mask(&query, &key));
-        // Grouped queries: each key and value serves several neighbouring heads.
-        let spread = |x: &Tensor| {
-            let (rank, heads) = (x.rank(), query.extents()[query.rank() - 3]);
-            let times = if rank > 3 { heads / x.extents()[rank - 3] } else { 1 };
-            let at = (0..x.extents()[rank - 3] * times).map(|i| (i / times) as i64).collect();
-            if times > 1 { x.index_select(-3, &indices(x, at)) } else { x.clone() }
-        };
-        attend(&query, &spread(&key), &spread(&value), attn_mask.or(causal).as_ref(), scale).0
+        let scale = scale.unwrap_or(1.0 / (query.extents()[query.rank() - 1] as f64).sqrt());
+        query.attention_scaled(&key, &value, attn_mask.as_ref(), is_causal, scale)
     };
     "nn.MultiheadAttention": [
         _embed_dim: usize, num_heads: i64, _dropout: f64 = 0.0, _bias: bool = true, _add_bias_kv: bool = false,
@@ -68,7 +59,7 @@ functions! {
     };
 
     "nn.Bilinear": [_in1_features: usize, _in2_features: usize, _out_features: usize, _bias: bool = true] (x1: Tensor, x2: Tensor) |call| => {
-        bilinear(&x1, &x2, &weight(call, "weight")?, call.state("bias").as_ref())
+        x1.bilinear(&x2, &weight(call, "weight")?, call.state("bias").as_ref())
     };
     "nn.Embedding": [_num_embeddings: usize, _embedding_dim: usize] (indices: Tensor) |call| => {
         weight(call, "weight")?.embedding(&indices)
@@ -80,22 +71,9 @@ pub fn weight(call: &Call, name: &str) -> Result<Tensor, NotSupported> {
     call.state(name).map_or_else(|| not_supported(format!("no parameter `{name}`")), Ok)
 }
 
-/// Queries that see the keys up to their own position.
-fn causal_mask(query: &Tensor, key: &Tensor) -> Tensor {
-    let [rows, columns] = [query, key].map(|x| x.extents()[x.rank() - 2]);
-    let visible = (0..rows * columns).map(|i| i % columns <= i / columns).collect::<Vec<bool>>();
-    query.constant(TensorData::new([rows, columns], visible))
-}
-
 /// Attention over the last two axes, and its weights. A mask says which keys are seen, or is added to the scores.
-fn attend(
-    query: &Tensor,
-    key: &Tensor,
-    value: &Tensor,
-    mask: Option<&Tensor>,
-    scale: Option<f64>,
-) -> (Tensor, Tensor) {
-    let scale = scale.unwrap_or(1.0 / (query.extents()[query.rank() - 1] as f64).sqrt());
+fn attend(query: &Tensor, key: &Tensor, value: &Tensor, mask: Option<&Tensor>) -> (Tensor, Tensor) {
+    let scale = 1.0 / (query.extents()[query.rank() - 1] as f64).sqrt();
     let scores = (query * scale).matmul(&key.transpose(-1, -2));
     let masked = match mask {
         Some(mask) if mask.dtype() == DType::Bool => mask.select(&scores, f64::NEG_INFINITY),
@@ -166,7 +144,7 @@ impl Heads {
             // [batch * heads, queries, keys], or one for all.
             hide(if mask.rank() == 3 { mask.unflatten(0, [-1, self.n]) } else { mask.clone() });
         }
-        let (y, weights) = attend(&query, &key, &value, bias.as_ref(), None);
+        let (y, weights) = attend(&query, &key, &value, bias.as_ref());
         let merged = y.transpose(1, 2).flatten(-2, -1);
         let y = merged.linear(
             &weight(call, &format!("{}out_proj.weight", self.prefix))?,

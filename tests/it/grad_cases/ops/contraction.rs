@@ -1,50 +1,49 @@
 //! Products of matrices, and convolutions.
 
-use crate::grad_cases::call::{NotSupported, functions, not_supported};
+use super::attention::weight;
+use super::pool::on_batch;
+use super::shape::refs;
+use crate::grad_cases::call::{Call, NotSupported, Rest, functions, not_supported};
 use kiln::prelude::*;
+use kiln::{Border, multi_dot};
 use serde_json::Value;
 
 functions! {
-    "addbmm": (x: Tensor, batch1: Tensor, batch2: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => {
-        weighed(&x, beta) + batch1.bmm(&batch2).sum(0) * alpha
-    };
+    "addbmm": (x: Tensor, batch1: Tensor, batch2: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => x.addbmm(&batch1, &batch2, beta, alpha);
     "addmm": (x: Tensor, mat1: Tensor, mat2: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => {
         x.addmm(&mat1, &mat2, beta, alpha)
     };
     "addmm/decomposed": (x: Tensor, mat1: Tensor, mat2: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => {
         x.addmm(&mat1, &mat2, beta, alpha)
     };
-    "addmv": (x: Tensor, mat: Tensor, vec: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => {
-        weighed(&x, beta) + mat.mv(&vec) * alpha
-    };
-    "addr": (x: Tensor, vec1: Tensor, vec2: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => {
-        weighed(&x, beta) + vec1.outer(&vec2) * alpha
-    };
+    "addmv": (x: Tensor, mat: Tensor, vec: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => x.addmv(&mat, &vec, beta, alpha);
+    "addr": (x: Tensor, vec1: Tensor, vec2: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => x.addr(&vec1, &vec2, beta, alpha);
     "baddbmm": (x: Tensor, batch1: Tensor, batch2: Tensor, beta: f64 = 1.0, alpha: f64 = 1.0) => {
         x.baddbmm(&batch1, &batch2, beta, alpha)
     };
     "bmm": (x: Tensor, mat2: Tensor) => x.bmm(&mat2);
     "cdist": (x1: Tensor, x2: Tensor, p: f64 = 2.0, _compute_mode: Option<String>) => x1.cdist(&x2, p);
-    "cross": (x: Tensor, other: Tensor, dim: i64 = -1) => {
-        x.roll(-1, dim) * other.roll(-2, dim) - x.roll(-2, dim) * other.roll(-1, dim)
-    };
+    "cross": (x: Tensor, other: Tensor, dim: i64 = -1) => x.cross(&other, dim);
+    "linalg.cross": (x: Tensor, other: Tensor, dim: i64 = -1) => x.cross(&other, dim);
+    "linalg.matrix_power": (x: Tensor, n: usize) => x.matrix_power(n);
+    "linalg.multi_dot": (tensors: Vec<Tensor>) => multi_dot(&refs(&tensors));
+    "chain_matmul": (tensors: Rest<Tensor>) => multi_dot(&refs(&tensors.0));
+    "linalg.vander": (x: Tensor, n: Option<usize>) => x.vander(n.unwrap_or(x.extents().last().copied().unwrap_or(1)), true);
+    "outer": (x: Tensor, vec2: Tensor) => x.outer(&vec2);
+    "__rmatmul__": (x: Tensor, other: Tensor) => other.matmul(&x);
     "dot": (x: Tensor, tensor: Tensor) => x.dot(&tensor);
-    "einsum": (tensors: Vec<Tensor>, equation: String) => einsum(&equation, &tensors);
-    "inner": (x: Tensor, other: Tensor) => match (x.rank(), other.rank()) {
-        (0, _) | (_, 0) => x * other,
-        (_, 1) => x.matmul(&other),
-        _ => x.matmul(&other.transpose(-1, -2)),
-    };
-    "kron": (x: Tensor, other: Tensor) => {
-        let product = x.unsqueeze(1).unsqueeze(3) * other.unsqueeze(0).unsqueeze(2);
-        product.flatten(2, 3).flatten(0, 1)
-    };
-    "linalg.vecdot": (x: Tensor, other: Tensor, dim: i64 = -1) => (x * other).sum(dim);
+    "einsum": (tensors: Vec<Tensor>, equation: String) => einsum(&equation, &refs(&tensors));
+    "inner": (x: Tensor, other: Tensor) => x.inner(&other);
+    "kron": (x: Tensor, other: Tensor) => x.kron(&other);
+    "linalg.vecdot": (x: Tensor, other: Tensor, dim: i64 = -1) => x.vecdot(&other, dim);
     "matmul": (x: Tensor, other: Tensor) => x.matmul(&other);
     "mm": (x: Tensor, mat2: Tensor) => x.mm(&mat2);
     "mv": (x: Tensor, vec: Tensor) => x.mv(&vec);
     "nn.functional.bilinear": (x: Tensor, input2: Tensor, weight: Tensor, bias: Option<Tensor>) => {
-        bilinear(&x, &input2, &weight, bias.as_ref())
+        x.bilinear(&input2, &weight, bias.as_ref())
+    };
+    "nn.Linear": [_in_features: usize, _out_features: usize, _bias: bool = true] (x: Tensor) |call| => {
+        x.linear(&weight(call, "weight")?, call.state("bias").as_ref())
     };
     "nn.functional.linear": (x: Tensor, weight: Tensor, bias: Option<Tensor>) => {
         if weight.rank() == 2 {
@@ -53,7 +52,7 @@ functions! {
             bias.iter().fold(x.matmul(&weight), |y, bias| y + bias)
         }
     };
-    "tensordot": (x: Tensor, other: Tensor, dims: Value) => tensordot(&x, &other, &dims);
+    "tensordot": (x: Tensor, other: Tensor, dims: Value = 2.into()) => tensordot(&x, &other, &dims)?;
     "vdot": (x: Tensor, other: Tensor) => x.dot(&other);
 
     "nn.functional.conv1d": (
@@ -80,18 +79,39 @@ functions! {
         x: Tensor, weight: Tensor, bias: Option<Tensor>, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
         output_padding: Vec<usize> = vec![0], groups: usize = 1, dilation: Vec<usize> = vec![1]
     ) => conv_transpose(&x, &weight, bias.as_ref(), transposed(&stride, &padding, &output_padding, groups, &dilation));
-}
-
-/// `beta x`; a weight of 0 makes it 0, whatever the elements are.
-fn weighed(x: &Tensor, beta: f64) -> Tensor {
-    if beta == 0.0 { x.zeros_like() } else { x * beta }
-}
-
-/// `x1[.., i] weight[o, i, j] x2[.., j]`, summed over `i` and `j`.
-pub fn bilinear(x1: &Tensor, x2: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    let by_first = (x1.unsqueeze(-2).unsqueeze(-1) * weight).sum(-2);
-    let product = (by_first * x2.unsqueeze(-2)).sum(-1);
-    bias.into_iter().fold(product, |y, bias| y + bias)
+    "nn.Conv1d": [
+        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
+        dilation: Vec<usize> = vec![1], groups: usize = 1, _bias: bool = true, padding_mode: String = "zeros".to_string()
+    ] (x: Tensor) |call| => conv_module(call, &x, &stride, padding, &dilation, groups, &padding_mode);
+    "nn.ConvTranspose1d": [
+        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
+        output_padding: Vec<usize> = vec![0], groups: usize = 1, _bias: bool = true, dilation: Vec<usize> = vec![1]
+    ] (x: Tensor, _output_size: Option<Vec<usize>>) |call| => {
+        let options = transposed(&stride, &padding, &output_padding, groups, &dilation);
+        conv_transpose(&x, &weight(call, "weight")?, call.state("bias").as_ref(), options)
+    };
+    "nn.Conv2d": [
+        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
+        dilation: Vec<usize> = vec![1], groups: usize = 1, _bias: bool = true, padding_mode: String = "zeros".to_string()
+    ] (x: Tensor) |call| => conv_module(call, &x, &stride, padding, &dilation, groups, &padding_mode);
+    "nn.ConvTranspose2d": [
+        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
+        output_padding: Vec<usize> = vec![0], groups: usize = 1, _bias: bool = true, dilation: Vec<usize> = vec![1]
+    ] (x: Tensor, _output_size: Option<Vec<usize>>) |call| => {
+        let options = transposed(&stride, &padding, &output_padding, groups, &dilation);
+        conv_transpose(&x, &weight(call, "weight")?, call.state("bias").as_ref(), options)
+    };
+    "nn.Conv3d": [
+        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
+        dilation: Vec<usize> = vec![1], groups: usize = 1, _bias: bool = true, padding_mode: String = "zeros".to_string()
+    ] (x: Tensor) |call| => conv_module(call, &x, &stride, padding, &dilation, groups, &padding_mode);
+    "nn.ConvTranspose3d": [
+        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
+        output_padding: Vec<usize> = vec![0], groups: usize = 1, _bias: bool = true, dilation: Vec<usize> = vec![1]
+    ] (x: Tensor, _output_size: Option<Vec<usize>>) |call| => {
+        let options = transposed(&stride, &padding, &output_padding, groups, &dilation);
+        conv_transpose(&x, &weight(call, "weight")?, call.state("bias").as_ref(), options)
+    };
 }
 
 /// A convolution whose padding may be `"same"` or `"valid"`, of a batch or of a single image.
@@ -146,72 +166,49 @@ fn conv_transpose(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: C
     })
 }
 
-/// A function of a batch of images of `n` spatial axes; PyTorch takes a single image too.
-pub fn on_batch(x: &Tensor, n: usize, function: impl Fn(&Tensor) -> Tensor) -> Tensor {
-    if x.rank() == n + 2 { function(x) } else { function(&x.unsqueeze(0)).squeeze(0) }
-}
-
-/// Sum of products over the letters that the result does not have: all operands are brought to one shape with an axis
-/// for each letter. The axes of an ellipsis get capital letters from `A`, counted from the last.
-fn einsum(equation: &str, tensors: &[Tensor]) -> Tensor {
-    let equation = equation.replace(' ', "");
-    let (left, right) = equation.split_once("->").expect("an explicit result");
-    let letters = |term: &str, rank: usize| -> Vec<char> {
-        let n_named = term.replace("...", "").len();
-        let hidden: String =
-            (0..rank.saturating_sub(n_named)).rev().map(|i| (b'A' + i as u8) as char).collect();
-        term.replace("...", &hidden).chars().collect()
-    };
-    let operands: Vec<Vec<char>> =
-        left.split(',').zip(tensors).map(|(term, x)| letters(term, x.rank())).collect();
-    let mut all: Vec<char> = operands.concat();
-    all.sort_unstable();
-    all.dedup();
-    let n_hidden = all.iter().filter(|c| c.is_ascii_uppercase()).count();
-    let result =
-        letters(right, right.replace("...", "").len() + if right.contains("...") { n_hidden } else { 0 });
-    // The letters of the result in their order, then those that are summed over.
-    let mut order = result.clone();
-    order.extend(all.into_iter().filter(|c| !result.contains(c)));
-    let spread = |(x, letters): (&Tensor, &Vec<char>)| {
-        let (mut present, mut shape) = (Vec::new(), Vec::new());
-        for letter in &order {
-            let axis = letters.iter().position(|l| l == letter);
-            present.extend(axis.map(|axis| axis as i64));
-            shape.push(axis.map_or(1, |axis| x.extents()[axis] as i64));
-        }
-        x.permute(present).reshape(shape)
-    };
-    let product =
-        tensors.iter().zip(&operands).map(spread).reduce(|product, x| product * x).expect("an operand");
-    let summed: Vec<i64> = (result.len() as i64..order.len() as i64).collect();
-    product.sum(&summed[..])
-}
-
 /// Sum of products over pairs of axes, given as two lists, or as a number of last and first axes.
 fn tensordot(x: &Tensor, other: &Tensor, dims: &Value) -> Result<Tensor, NotSupported> {
-    let axes = |list: &Value, rank: usize| -> Option<Vec<i64>> {
-        let axes = list.as_array()?.iter().map(|axis| axis.as_i64().map(|axis| axis.rem_euclid(rank as i64)));
-        axes.collect()
-    };
+    let axes = |list: &Value| -> Option<Vec<i64>> { list.as_array()?.iter().map(Value::as_i64).collect() };
     let pairs = match dims.as_i64() {
         Some(n) => Some(((x.rank() as i64 - n..x.rank() as i64).collect(), (0..n).collect())),
-        None => axes(&dims[0], x.rank()).zip(axes(&dims[1], other.rank())),
+        None => axes(&dims[0]).zip(axes(&dims[1])),
     };
-    let Some((left, right)): Option<(Vec<i64>, Vec<i64>)> = pairs else {
-        return not_supported(format!("dims {dims}"));
+    match pairs {
+        Some((left, right)) => Ok(x.tensordot(other, left, right)),
+        None => not_supported(format!("dims {dims}")),
+    }
+}
+
+/// A convolution with the parameters of a module; padding that is not of zeros comes first.
+fn conv_module(
+    call: &Call,
+    x: &Tensor,
+    stride: &[usize],
+    padding: Value,
+    dilation: &[usize],
+    groups: usize,
+    mode: &str,
+) -> Result<Tensor, NotSupported> {
+    let (weight, bias) = (weight(call, "weight")?, call.state("bias"));
+    let border = match mode {
+        "zeros" => return conv(x, &weight, bias.as_ref(), stride, &padding, dilation, groups),
+        "reflect" => Border::Reflect,
+        "replicate" => Border::Replicate,
+        "circular" => Border::Circular,
+        other => return not_supported(format!("padding mode `{other}`")),
     };
-    let free = |x: &Tensor, used: &[i64]| -> Vec<i64> {
-        (0..x.rank() as i64).filter(|axis| !used.contains(axis)).collect()
+    let n = weight.rank() - 2;
+    let side = |a: usize| match &padding {
+        Value::Array(sides) => sides[a % sides.len()].as_i64(),
+        Value::String(kind) if kind == "same" => {
+            let total = dilation[a % dilation.len()] * (weight.extents()[a + 2] - 1);
+            total.is_multiple_of(2).then_some(total as i64 / 2)
+        }
+        Value::String(_) => Some(0),
+        side => side.as_i64(),
     };
-    let extents = |x: &Tensor, axes: &[i64]| -> Vec<i64> {
-        axes.iter().map(|&axis| x.extents()[axis as usize] as i64).collect()
+    let Some(sides) = (0..n).map(|a| side(a).map(|side| (side, side))).collect::<Option<Vec<_>>>() else {
+        return not_supported("uneven padding of a module");
     };
-    let (rows, columns) = (free(x, &left), free(other, &right));
-    let inner: i64 = extents(x, &left).iter().product();
-    let shape = [extents(x, &rows), extents(other, &columns)].concat();
-    let size = |axes: Vec<i64>| axes.iter().product::<i64>();
-    let a = x.permute([rows.clone(), left].concat()).reshape([size(extents(x, &rows)), inner]);
-    let b = other.permute([right, columns.clone()].concat()).reshape([inner, size(extents(other, &columns))]);
-    Ok(a.mm(&b).reshape(shape))
+    conv(&x.pad_with(&sides, border), &weight, bias.as_ref(), stride, &0.into(), dilation, groups)
 }

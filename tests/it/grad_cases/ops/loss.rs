@@ -37,12 +37,11 @@ functions! {
         entropy(weight.or_else(|| call.state("weight")), ignore_index, reduction, label_smoothing).of(&x, &target)
     };
     "nn.functional.linear_cross_entropy": (
-        x: Tensor, weight: Tensor, target: Tensor, bias: Option<Tensor>, class_weight: Option<Tensor>, ignore_index: i64 = -100,
-        reduction: Reduction = Reduction::Mean, label_smoothing: f64 = 0.0
+        x: Tensor, linear_weight: Tensor, target: Tensor, linear_bias: Option<Tensor>, weight: Option<Tensor>,
+        ignore_index: i64 = -100, reduction: Reduction = Reduction::Mean, label_smoothing: f64 = 0.0
     ) => {
-        let logits = x.linear(&weight, bias.as_ref());
-        let logits = if logits.rank() > 2 { logits.movedim(-1, 1) } else { logits };
-        entropy(class_weight, ignore_index, reduction, label_smoothing).of(&logits, &target)
+        let logits = x.linear(&linear_weight, linear_bias.as_ref());
+        entropy(weight, ignore_index, reduction, label_smoothing).of(&logits, &target)
     };
     "nn.functional.gaussian_nll_loss": (
         x: Tensor, target: Tensor, var: Tensor, full: bool = false, eps: f64 = 1e-6, reduction: Reduction = Reduction::Mean

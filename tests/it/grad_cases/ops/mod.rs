@@ -14,12 +14,11 @@ mod reduce;
 mod resample;
 mod shape;
 mod sort;
-mod window;
 
 use super::call::Function;
 
-/// The function of this name.
-pub fn find(name: &str) -> Option<&'static Function> {
+/// All functions, by family.
+fn families() -> impl Iterator<Item = &'static Function> {
     let families = [
         elementwise::FUNCTIONS,
         activation::FUNCTIONS,
@@ -28,6 +27,7 @@ pub fn find(name: &str) -> Option<&'static Function> {
         index::FUNCTIONS,
         contraction::FUNCTIONS,
         pool::FUNCTIONS,
+        pool::padding::FUNCTIONS,
         loss::FUNCTIONS,
         norm::FUNCTIONS,
         resample::FUNCTIONS,
@@ -35,5 +35,17 @@ pub fn find(name: &str) -> Option<&'static Function> {
         attention::FUNCTIONS,
         recurrent::FUNCTIONS,
     ];
-    families.into_iter().flatten().find(|function| function.name == name)
+    families.into_iter().flatten()
+}
+
+/// The function of this name.
+pub fn find(name: &str) -> Option<&'static Function> {
+    families().find(|function| function.name == name)
+}
+
+/// The names of all functions, in alphabetical order.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = families().map(|function| function.name).collect();
+    names.sort_unstable();
+    names
 }

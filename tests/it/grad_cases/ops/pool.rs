@@ -1,158 +1,170 @@
-//! Pooling.
+//! Pooling, windows as columns, padding layers.
 
-use super::contraction::on_batch;
-use super::window::{Line, Steps, adaptive, max_with_indices, windows};
+use super::shape::pad_with;
+use super::sort::pair;
 use crate::grad_cases::call::functions;
+use kiln::Border;
 use kiln::prelude::*;
 use serde_json::Value;
 
-functions! {
-    "nn.functional.max_pool1d": (
-        x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
-        dilation: Vec<usize> = vec![1], ceil_mode: bool = false, return_indices: bool = false
-    ) => max_pool(&x, 1, &Options { kernel_size, stride, padding, dilation, ceil_mode }, return_indices);
-    "nn.functional.max_pool2d": (
-        x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
-        dilation: Vec<usize> = vec![1], ceil_mode: bool = false, return_indices: bool = false
-    ) => max_pool(&x, 2, &Options { kernel_size, stride, padding, dilation, ceil_mode }, return_indices);
-    "nn.functional.max_pool3d": (
-        x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
-        dilation: Vec<usize> = vec![1], ceil_mode: bool = false, return_indices: bool = false
-    ) => max_pool(&x, 3, &Options { kernel_size, stride, padding, dilation, ceil_mode }, return_indices);
-    "nn.functional.avg_pool1d": (
-        x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
-        ceil_mode: bool = false, count_include_pad: bool = true
-    ) => avg_pool(&x, 1, &Options { kernel_size, stride, padding, dilation: vec![1], ceil_mode }, count_include_pad, None);
-    "nn.functional.avg_pool2d": (
-        x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
-        ceil_mode: bool = false, count_include_pad: bool = true, divisor_override: Option<f64>
-    ) => {
-        let options = Options { kernel_size, stride, padding, dilation: vec![1], ceil_mode };
-        avg_pool(&x, 2, &options, count_include_pad, divisor_override)
-    };
-    "nn.functional.avg_pool3d": (
-        x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
-        ceil_mode: bool = false, count_include_pad: bool = true, divisor_override: Option<f64>
-    ) => {
-        let options = Options { kernel_size, stride, padding, dilation: vec![1], ceil_mode };
-        avg_pool(&x, 3, &options, count_include_pad, divisor_override)
-    };
-    "nn.functional.adaptive_avg_pool1d": (x: Tensor, output_size: Value) => adaptive_avg_pool(&x, &output_size, 1);
-    "nn.functional.adaptive_avg_pool2d": (x: Tensor, output_size: Value) => adaptive_avg_pool(&x, &output_size, 2);
-    "nn.functional.adaptive_avg_pool3d": (x: Tensor, output_size: Value) => adaptive_avg_pool(&x, &output_size, 3);
-    "nn.functional.adaptive_max_pool1d": (x: Tensor, output_size: Value, return_indices: bool = false) => {
-        adaptive_max_pool(&x, &output_size, 1, return_indices)
-    };
-    "nn.functional.adaptive_max_pool2d": (x: Tensor, output_size: Value, return_indices: bool = false) => {
-        adaptive_max_pool(&x, &output_size, 2, return_indices)
-    };
-    "nn.functional.adaptive_max_pool3d": (x: Tensor, output_size: Value, return_indices: bool = false) => {
-        adaptive_max_pool(&x, &output_size, 3, return_indices)
-    };
-    "nn.LPPool1d": [norm_type: f64, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, ceil_mode: bool = false] (x: Tensor) => {
-        lp_pool(&x, 1, norm_type, &Options { kernel_size, stride, padding: vec![0], dilation: vec![1], ceil_mode })
-    };
-    "nn.LPPool2d": [norm_type: f64, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, ceil_mode: bool = false] (x: Tensor) => {
-        lp_pool(&x, 2, norm_type, &Options { kernel_size, stride, padding: vec![0], dilation: vec![1], ceil_mode })
-    };
-    "nn.functional.unfold": (
-        x: Tensor, kernel_size: Vec<usize>, dilation: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
-        stride: Vec<usize> = vec![1]
-    ) => {
-        let options = Options { kernel_size, stride: Some(stride), padding, dilation, ceil_mode: false };
-        // [n, c, out.., window] to [n, c * window, number of windows].
-        on_batch(&x, 2, |x| windows(x, &options.lines(x, 2), 0.0).movedim(-1, 2).flatten(1, 2).flatten(2, -1))
+/// Declares pooling as functions and as modules, by the number of axes.
+macro_rules! pooling {
+    ($($n:literal $max:literal $max_module:literal $avg:literal $avg_module:literal $aavg:literal $aavg_module:literal
+       $amax:literal $amax_module:literal $lp_module:literal $unpool:literal $unpool_grad:literal;)*) => {
+        functions! {
+            $(
+                $max: (
+                    x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
+                    dilation: Vec<usize> = vec![1], ceil_mode: bool = false, return_indices: bool = false
+                ) => max_pool(&x, $n, options(kernel_size, stride, padding, dilation, ceil_mode), return_indices);
+                $max_module: [
+                    kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
+                    dilation: Vec<usize> = vec![1], return_indices: bool = false, ceil_mode: bool = false
+                ] (x: Tensor) => max_pool(&x, $n, options(kernel_size, stride, padding, dilation, ceil_mode), return_indices);
+                $avg: (
+                    x: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
+                    ceil_mode: bool = false, count_include_pad: bool = true, divisor_override: Option<f64>
+                ) => avg_pool(&x, $n, options(kernel_size, stride, padding, vec![1], ceil_mode), count_include_pad, divisor_override);
+                $avg_module: [
+                    kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
+                    ceil_mode: bool = false, count_include_pad: bool = true, divisor_override: Option<f64>
+                ] (x: Tensor) => {
+                    avg_pool(&x, $n, options(kernel_size, stride, padding, vec![1], ceil_mode), count_include_pad, divisor_override)
+                };
+                $aavg: (x: Tensor, output_size: Value) => x.adaptive_avg_pool(extents(&x, &output_size, $n));
+                $aavg_module: [output_size: Value] (x: Tensor) => x.adaptive_avg_pool(extents(&x, &output_size, $n));
+                $amax: (x: Tensor, output_size: Value, return_indices: bool = false) => {
+                    adaptive_max_pool(&x, &output_size, $n, return_indices)
+                };
+                $amax_module: [output_size: Value, return_indices: bool = false] (x: Tensor) => {
+                    adaptive_max_pool(&x, &output_size, $n, return_indices)
+                };
+                $lp_module: [norm_type: f64, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, ceil_mode: bool = false] (x: Tensor) => {
+                    x.lp_pool($n, norm_type, options(kernel_size, stride, vec![0], vec![1], ceil_mode))
+                };
+                $unpool: (
+                    x: Tensor, indices: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
+                    output_size: Option<Vec<usize>>
+                ) => unpool(&x, &indices, $n, &kernel_size, stride, &padding, output_size);
+                $unpool_grad: (
+                    x: Tensor, indices: Tensor, kernel_size: Vec<usize>, stride: Option<Vec<usize>>, padding: Vec<usize> = vec![0],
+                    output_size: Option<Vec<usize>>
+                ) => unpool(&x, &indices, $n, &kernel_size, stride, &padding, output_size);
+            )*
+            "nn.functional.unfold": (
+                x: Tensor, kernel_size: Vec<usize>, dilation: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
+                stride: Vec<usize> = vec![1]
+            ) => {
+                let options = options(kernel_size, Some(stride), padding, dilation, false);
+                on_batch(&x, 2, |x| x.im2col(options.clone()))
+            };
+            "nn.functional.fold": (
+                x: Tensor, output_size: Vec<usize>, kernel_size: Vec<usize>, dilation: Vec<usize> = vec![1],
+                padding: Vec<usize> = vec![0], stride: Vec<usize> = vec![1]
+            ) => {
+                let options = options(kernel_size, Some(stride), padding, dilation, false);
+                let fold = |x: &Tensor| x.col2im(&output_size, options.clone());
+                if x.rank() == 3 { fold(&x) } else { fold(&x.unsqueeze(0)).squeeze(0) }
+            };
+        }
     };
 }
 
-/// How windows move: one number for each spatial axis, or one for all.
-struct Options {
+pooling! {
+    1 "nn.functional.max_pool1d" "nn.MaxPool1d" "nn.functional.avg_pool1d" "nn.AvgPool1d"
+      "nn.functional.adaptive_avg_pool1d" "nn.AdaptiveAvgPool1d" "nn.functional.adaptive_max_pool1d" "nn.AdaptiveMaxPool1d"
+      "nn.LPPool1d" "nn.functional.max_unpool1d" "nn.functional.max_unpool1d/grad";
+    2 "nn.functional.max_pool2d" "nn.MaxPool2d" "nn.functional.avg_pool2d" "nn.AvgPool2d"
+      "nn.functional.adaptive_avg_pool2d" "nn.AdaptiveAvgPool2d" "nn.functional.adaptive_max_pool2d" "nn.AdaptiveMaxPool2d"
+      "nn.LPPool2d" "nn.functional.max_unpool2d" "nn.functional.max_unpool2d/grad";
+    3 "nn.functional.max_pool3d" "nn.MaxPool3d" "nn.functional.avg_pool3d" "nn.AvgPool3d"
+      "nn.functional.adaptive_avg_pool3d" "nn.AdaptiveAvgPool3d" "nn.functional.adaptive_max_pool3d" "nn.AdaptiveMaxPool3d"
+      "nn.LPPool3d" "nn.functional.max_unpool3d" "nn.functional.max_unpool3d/grad";
+}
+
+/// Padding modules.
+pub mod padding {
+    use super::*;
+
+    /// Declares them by the number of axes.
+    macro_rules! layers {
+        ($($n:literal $zero:literal $constant:literal $reflection:literal $replication:literal $circular:literal;)*) => {
+            functions! {$(
+                $zero: [padding: Vec<i64>] (x: Tensor) => padded(&x, padding, $n, Border::Constant(0.0));
+                $constant: [padding: Vec<i64>, value: f64] (x: Tensor) => padded(&x, padding, $n, Border::Constant(value));
+                $reflection: [padding: Vec<i64>] (x: Tensor) => padded(&x, padding, $n, Border::Reflect);
+                $replication: [padding: Vec<i64>] (x: Tensor) => padded(&x, padding, $n, Border::Replicate);
+                $circular: [padding: Vec<i64>] (x: Tensor) => padded(&x, padding, $n, Border::Circular);
+            )*}
+        };
+    }
+
+    layers! {
+        1 "nn.ZeroPad1d" "nn.ConstantPad1d" "nn.ReflectionPad1d" "nn.ReplicationPad1d" "nn.CircularPad1d";
+        2 "nn.ZeroPad2d" "nn.ConstantPad2d" "nn.ReflectionPad2d" "nn.ReplicationPad2d" "nn.CircularPad2d";
+        3 "nn.ZeroPad3d" "nn.ConstantPad3d" "nn.ReflectionPad3d" "nn.ReplicationPad3d" "nn.CircularPad3d";
+    }
+
+    fn padded(x: &Tensor, padding: Vec<i64>, n: usize, border: Border) -> Tensor {
+        let amounts = if padding.len() == 1 { vec![padding[0]; 2 * n] } else { padding };
+        pad_with(x, &amounts, border)
+    }
+}
+
+fn options(
     kernel_size: Vec<usize>,
     stride: Option<Vec<usize>>,
     padding: Vec<usize>,
     dilation: Vec<usize>,
     ceil_mode: bool,
+) -> PoolOptions {
+    let options =
+        PoolOptions::new(&kernel_size[..]).padding(&padding[..]).dilation(&dilation[..]).ceil_mode(ceil_mode);
+    stride.iter().filter(|s| !s.is_empty()).fold(options, |options, stride| options.stride(&stride[..]))
 }
 
-impl Options {
-    fn of_kiln(&self) -> PoolOptions {
-        let options = PoolOptions::new(&self.kernel_size[..]).padding(&self.padding[..]);
-        let options = options.dilation(&self.dilation[..]).ceil_mode(self.ceil_mode);
-        self.stride
-            .iter()
-            .filter(|s| !s.is_empty())
-            .fold(options, |options, stride| options.stride(&stride[..]))
-    }
-
-    /// The windows over the last `n` axes.
-    fn lines(&self, x: &Tensor, n: usize) -> Vec<Line> {
-        let stride = self.stride.as_ref().filter(|stride| !stride.is_empty()).unwrap_or(&self.kernel_size);
-        let of = |numbers: &[usize], a: usize| numbers[a % numbers.len()];
-        let steps = |a: usize| Steps {
-            size: of(&self.kernel_size, a),
-            stride: of(stride, a),
-            padding: of(&self.padding, a),
-            dilation: of(&self.dilation, a),
-            ceil_mode: self.ceil_mode,
-        };
-        (0..n).map(|a| steps(a).line(x.extents()[x.rank() - n + a])).collect()
+fn max_pool(x: &Tensor, n: usize, options: PoolOptions, indices: bool) -> Vec<Tensor> {
+    match (indices, n) {
+        (true, _) => pair(x.max_pool_with_indices(n, options)),
+        (false, 1) => vec![x.max_pool1d(options)],
+        (false, 2) => vec![x.max_pool2d(options)],
+        (false, _) => vec![x.max_pool3d(options)],
     }
 }
 
-fn max_pool(x: &Tensor, n: usize, options: &Options, indices: bool) -> Vec<Tensor> {
-    if indices {
-        return max_with_indices(x, &options.lines(x, n)).to_vec();
+fn avg_pool(x: &Tensor, n: usize, options: PoolOptions, count_pad: bool, divisor: Option<f64>) -> Tensor {
+    let options = options.count_include_pad(count_pad);
+    match (divisor, n) {
+        (Some(divisor), _) => x.sum_pool(n, options, divisor),
+        (None, 1) => x.avg_pool1d(options),
+        (None, 2) => x.avg_pool2d(options),
+        (None, _) => x.avg_pool3d(options),
     }
-    vec![match n {
-        1 => x.max_pool1d(options.of_kiln()),
-        2 => x.max_pool2d(options.of_kiln()),
-        _ => x.max_pool3d(options.of_kiln()),
-    }]
-}
-
-fn avg_pool(x: &Tensor, n: usize, options: &Options, count_pad: bool, divisor: Option<f64>) -> Tensor {
-    if let Some(divisor) = divisor {
-        return windows(x, &options.lines(x, n), 0.0).sum(-1) / divisor;
-    }
-    let options = options.of_kiln().count_include_pad(count_pad);
-    match n {
-        1 => x.avg_pool1d(options),
-        2 => x.avg_pool2d(options),
-        _ => x.avg_pool3d(options),
-    }
-}
-
-fn lp_pool(x: &Tensor, n: usize, p: f64, options: &Options) -> Tensor {
-    windows(x, &options.lines(x, n), 0.0).pow(p).sum(-1).pow(1.0 / p)
-}
-
-fn adaptive_avg_pool(x: &Tensor, size: &Value, n: usize) -> Tensor {
-    let extents = extents(x, size, n);
-    if is_even(x, &extents) {
-        return x.adaptive_avg_pool(extents);
-    }
-    let lines = adaptive_lines(x, &extents);
-    windows(x, &lines, 0.0).sum(-1) / windows(&x.ones_like(), &lines, 0.0).sum(-1)
 }
 
 fn adaptive_max_pool(x: &Tensor, size: &Value, n: usize, indices: bool) -> Vec<Tensor> {
     let extents = extents(x, size, n);
-    if is_even(x, &extents) && !indices {
-        return vec![x.adaptive_max_pool(extents)];
-    }
-    let [values, at] = max_with_indices(x, &adaptive_lines(x, &extents));
-    if indices { vec![values, at] } else { vec![values] }
+    if indices { pair(x.adaptive_max_pool_with_indices(extents)) } else { vec![x.adaptive_max_pool(extents)] }
 }
 
-/// Whether all windows of adaptive pooling have the same size, which is what Kiln supports.
-fn is_even(x: &Tensor, extents: &[usize]) -> bool {
-    let spatial = &x.extents()[x.rank() - extents.len()..];
-    spatial.iter().zip(extents).all(|(&extent, &out)| out > 0 && extent > 0 && extent % out == 0)
-}
-
-fn adaptive_lines(x: &Tensor, extents: &[usize]) -> Vec<Line> {
-    let spatial = &x.extents()[x.rank() - extents.len()..];
-    spatial.iter().zip(extents).map(|(&extent, &out)| adaptive(extent, out)).collect()
+fn unpool(
+    x: &Tensor,
+    indices: &Tensor,
+    n: usize,
+    kernel: &[usize],
+    stride: Option<Vec<usize>>,
+    padding: &[usize],
+    size: Option<Vec<usize>>,
+) -> Tensor {
+    let stride = stride.filter(|stride| !stride.is_empty()).unwrap_or(kernel.to_vec());
+    let of = |numbers: &[usize], a: usize| numbers[a % numbers.len()];
+    let default =
+        |a: usize| (x.extents()[x.rank() - n + a] - 1) * of(&stride, a) + of(kernel, a) - 2 * of(padding, a);
+    let extents = match size {
+        Some(size) => size[size.len() - n..].to_vec(),
+        None => (0..n).map(default).collect(),
+    };
+    x.max_unpool(indices, extents)
 }
 
 /// The extents of the result of adaptive pooling: one number for all axes, `None` for an axis that stays.
@@ -166,4 +178,9 @@ fn extents(x: &Tensor, size: &Value, n: usize) -> Vec<usize> {
         size.as_u64().map_or(x.extents()[lead + a], |extent| extent as usize)
     };
     (0..n).map(extent).collect()
+}
+
+/// A function of a batch of images of `n` spatial axes; PyTorch takes a single image too.
+pub fn on_batch(x: &Tensor, n: usize, function: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    if x.rank() == n + 2 { function(x) } else { function(&x.unsqueeze(0)).squeeze(0) }
 }

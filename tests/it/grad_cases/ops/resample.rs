@@ -1,41 +1,69 @@
-//! Interpolation: along each spatial axis the product with a matrix of weights.
+//! Interpolation, and images read at given places.
 
-use super::window::adaptive;
 use crate::grad_cases::call::{NotSupported, functions, not_supported};
 use kiln::prelude::*;
+use kiln::{Border, Resample};
 use serde_json::Value;
 
-functions! {
-    "nn.functional.interpolate/area": (
-        x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String, align_corners: Option<bool>,
-        recompute_scale_factor: Option<bool>
-    ) => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor);
-    "nn.functional.interpolate/bicubic": (
-        x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String, align_corners: Option<bool>,
-        recompute_scale_factor: Option<bool>
-    ) => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor);
-    "nn.functional.interpolate/bilinear": (
-        x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String, align_corners: Option<bool>,
-        recompute_scale_factor: Option<bool>
-    ) => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor);
-    "nn.functional.interpolate/linear": (
-        x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String, align_corners: Option<bool>,
-        recompute_scale_factor: Option<bool>
-    ) => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor);
-    "nn.functional.interpolate/nearest": (
-        x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String, align_corners: Option<bool>,
-        recompute_scale_factor: Option<bool>
-    ) => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor);
-    "nn.functional.interpolate/nearest-exact": (
-        x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String, align_corners: Option<bool>,
-        recompute_scale_factor: Option<bool>
-    ) => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor);
-    "nn.functional.interpolate/trilinear": (
-        x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String, align_corners: Option<bool>,
-        recompute_scale_factor: Option<bool>
-    ) => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor);
+/// Declares the variants of one function.
+macro_rules! interpolations {
+    ($($name:literal)*) => {
+        functions! {
+            $($name: (
+                x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>, mode: String = "nearest".to_string(),
+                align_corners: Option<bool>, recompute_scale_factor: Option<bool>, antialias: bool = false
+            ) => match antialias {
+                true => not_supported("antialiasing"),
+                false => interpolate(&x, size, scale_factor, &mode, align_corners, recompute_scale_factor),
+            };)*
+            "nn.functional.upsample_bilinear": (x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>) => {
+                interpolate(&x, size, scale_factor, "bilinear", Some(true), None)
+            };
+            "nn.functional.upsample_nearest": (x: Tensor, size: Option<Vec<usize>>, scale_factor: Option<Value>) => {
+                interpolate(&x, size, scale_factor, "nearest", None, None)
+            };
+            "nn.functional.grid_sample": (
+                x: Tensor, grid: Tensor, mode: String = "bilinear".to_string(), padding_mode: String = "zeros".to_string(),
+                align_corners: bool = false
+            ) => x.grid_sample(&grid, of_mode(&mode, align_corners)?, border(&padding_mode), align_corners);
+            "grid_sampler_2d": (x: Tensor, grid: Tensor, mode: usize, padding_mode: usize, align_corners: bool) => {
+                let mode = of_mode(["bilinear", "nearest", "bicubic"][mode], align_corners)?;
+                x.grid_sample(&grid, mode, border(["zeros", "border", "reflection"][padding_mode]), align_corners)
+            };
+            "grid_sampler_3d": (x: Tensor, grid: Tensor, mode: usize, padding_mode: usize, align_corners: bool) => {
+                let mode = of_mode(["bilinear", "nearest", "bicubic"][mode], align_corners)?;
+                x.grid_sample(&grid, mode, border(["zeros", "border", "reflection"][padding_mode]), align_corners)
+            };
+        }
+    };
 }
 
+interpolations! {
+    "nn.functional.interpolate/area" "nn.functional.interpolate/bicubic" "nn.functional.interpolate/bilinear"
+    "nn.functional.interpolate/linear" "nn.functional.interpolate/nearest" "nn.functional.interpolate/nearest-exact"
+    "nn.functional.interpolate/trilinear"
+}
+
+fn of_mode(name: &str, align_corners: bool) -> Result<Resample, NotSupported> {
+    match name {
+        "nearest" => Ok(Resample::Nearest),
+        "nearest-exact" => Ok(Resample::NearestExact),
+        "linear" | "bilinear" | "trilinear" => Ok(Resample::Linear { align_corners }),
+        "bicubic" => Ok(Resample::Cubic { align_corners }),
+        "area" => Ok(Resample::Area),
+        other => not_supported(format!("mode `{other}`")),
+    }
+}
+
+fn border(name: &str) -> Border {
+    match name {
+        "border" => Border::Replicate,
+        "reflection" => Border::Reflect,
+        _ => Border::Constant(0.0),
+    }
+}
+
+/// PyTorch's sizes or factors; a factor is only used for places when the sizes are not computed again from it.
 fn interpolate(
     x: &Tensor,
     size: Option<Vec<usize>>,
@@ -44,77 +72,19 @@ fn interpolate(
     align_corners: Option<bool>,
     recompute: Option<bool>,
 ) -> Result<Tensor, NotSupported> {
-    let mut y = x.clone();
-    for axis in 2..x.rank() {
-        let extent = x.extents()[axis];
-        let factor = match &scale_factor {
-            Some(Value::Array(factors)) => factors[(axis - 2) % factors.len()].as_f64(),
-            Some(factor) => factor.as_f64(),
-            None => None,
-        };
-        let out = match (&size, factor) {
-            (Some(size), _) => size[(axis - 2) % size.len()],
-            (None, Some(factor)) => (extent as f64 * factor) as usize,
-            (None, None) => return not_supported("neither size nor scale"),
-        };
-        let by_factor = factor.filter(|_| recompute != Some(true)).map(|factor| 1.0 / factor);
-        let rows = weights(mode, extent, out, by_factor, align_corners == Some(true))?;
-        let matrix = x.constant(TensorData::new([out, extent], rows));
-        y = y.movedim(axis as i64, -1).linear(&matrix, None).movedim(-1, axis as i64);
-    }
-    Ok(y)
-}
-
-/// The weight of each element of a line for each element of the interpolated line, after PyTorch's `UpSample.h`.
-fn weights(
-    mode: &str,
-    n: usize,
-    out: usize,
-    by_factor: Option<f64>,
-    align: bool,
-) -> Result<Vec<f32>, NotSupported> {
-    let mut weights = vec![0f32; out * n];
-    let mut add =
-        |o: usize, i: i64, weight: f64| weights[o * n + i.clamp(0, n as i64 - 1) as usize] += weight as f32;
-    let step = by_factor.unwrap_or(n as f64 / out as f64);
-    let corner_step = if out > 1 { (n - 1) as f64 / (out - 1) as f64 } else { 0.0 };
-    let source = |o: usize| if align { o as f64 * corner_step } else { (o as f64 + 0.5) * step - 0.5 };
-    for o in 0..out {
-        match mode {
-            // The step is a single precision number in these modes.
-            "nearest" => add(o, (o as f32 * step as f32) as i64, 1.0),
-            "nearest-exact" => add(o, ((o as f32 + 0.5) * step as f32) as i64, 1.0),
-            "linear" | "bilinear" | "trilinear" => {
-                let at = source(o).max(0.0);
-                add(o, at.floor() as i64, 1.0 - at.fract());
-                add(o, at.floor() as i64 + 1, at.fract());
-            }
-            "bicubic" => {
-                let at = source(o);
-                let t = at - at.floor();
-                for (k, distance) in [1.0 + t, t, 1.0 - t, 2.0 - t].into_iter().enumerate() {
-                    add(o, at.floor() as i64 + k as i64 - 1, cubic(distance));
-                }
-            }
-            "area" => {
-                let line = &adaptive(n, out)[o];
-                let count = line.iter().flatten().count() as f64;
-                line.iter().flatten().for_each(|&i| add(o, i as i64, 1.0 / count));
-            }
-            other => return not_supported(format!("mode `{other}`")),
+    let factor = |a: usize| match &scale_factor {
+        Some(Value::Array(factors)) => factors[a % factors.len()].as_f64(),
+        Some(factor) => factor.as_f64(),
+        None => None,
+    };
+    let n = x.rank() - 2;
+    let factors: Vec<f64> = (0..n).filter_map(factor).collect();
+    let extents: Vec<usize> = match size {
+        Some(size) => (0..n).map(|a| size[a % size.len()]).collect(),
+        None => {
+            factors.iter().zip(&x.extents()[2..]).map(|(f, &extent)| (extent as f64 * f) as usize).collect()
         }
-    }
-    Ok(weights)
-}
-
-/// The cubic convolution kernel with slope -3/4 at 1.
-/// Source: Keys, *Cubic convolution interpolation for digital image processing*, 1981.
-fn cubic(distance: f64) -> f64 {
-    const A: f64 = -0.75;
-    let x = distance;
-    if x <= 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else {
-        ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A
-    }
+    };
+    let used = if recompute == Some(true) { &[][..] } else { &factors[..] };
+    Ok(x.interpolate(&extents, used, of_mode(mode, align_corners == Some(true))?))
 }

@@ -1,122 +1,93 @@
-//! Orders, and what follows from comparing each element of a line with each other one.
+//! Orders, and what follows from them.
 
-use crate::grad_cases::call::functions;
+use crate::grad_cases::call::{Dim, functions};
+use kiln::Interpolation;
 use kiln::prelude::*;
 
 functions! {
-    "kthvalue": (x: Tensor, k: i64, dim: i64 = -1, keepdim: bool = false) => at_rank(&x, k - 1, dim, keepdim);
+    "argsort": (x: Tensor, dim: i64 = -1, descending: bool = false, _stable: Option<bool>) => x.argsort(dim, descending);
+    "kthvalue": (x: Tensor, k: usize, dim: i64 = -1, keepdim: bool = false) => pair(x.kthvalue(k, dim, keepdim));
     "median": (x: Tensor, dim: Option<i64>, keepdim: bool = false) => match dim {
-        Some(dim) => at_rank(&x, (extent(&x, dim) - 1) / 2, dim, keepdim).to_vec(),
-        None => {
-            let line = x.reshape([-1]);
-            at_rank(&line, (x.n_elements() as i64 - 1) / 2, 0, false)[..1].to_vec()
-        }
+        Some(dim) => pair(x.median(dim, keepdim)),
+        None => vec![x.reshape([-1]).median(0, false).0],
     };
-    "msort": (x: Tensor) => sorted(&x, 0, false)[0].clone();
-    "sort": (x: Tensor, dim: i64 = -1, descending: bool = false, _stable: Option<bool>) => sorted(&x, dim, descending);
-    "topk": (x: Tensor, k: usize, dim: i64 = -1, largest: bool = true, _sorted: bool = true) => {
-        let [values, indices] = sorted(&x, dim, largest);
-        if x.rank() == 0 { [values, indices] } else { [values.narrow(dim, 0, k), indices.narrow(dim, 0, k)] }
+    "nanmedian": (x: Tensor, dim: Option<i64>, keepdim: bool = false) => match dim {
+        Some(dim) => pair(x.nanmedian(dim, keepdim)),
+        None => vec![x.reshape([-1]).nanmedian(0, false).0],
     };
-    "cummax": (x: Tensor, dim: i64) => cumulative(&x, dim, f64::NEG_INFINITY, |rows| vec![rows.max(-1), rows.argmax(-1)]);
-    "cummin": (x: Tensor, dim: i64) => cumulative(&x, dim, f64::INFINITY, |rows| vec![rows.min(-1), rows.argmin(-1)]);
-    "logcumsumexp": (x: Tensor, dim: i64) => cumulative(&x, dim, f64::NEG_INFINITY, |rows| vec![rows.logsumexp(-1)]);
-
-    "scatter_reduce/amax": (x: Tensor, dim: i64, index: Tensor, src: Tensor, _reduce: String, include_self: bool = true) => {
-        scatter_reduce(&x, dim, &index, &src, include_self, f64::NEG_INFINITY, |rows, _| rows.max(-1))
+    "mode": (x: Tensor, dim: i64 = -1, keepdim: bool = false) => pair(x.mode(dim, keepdim));
+    "msort": (x: Tensor) => x.sort(0, false).0;
+    "sort": (x: Tensor, dim: i64 = -1, descending: bool = false, _stable: Option<bool>) => pair(x.sort(dim, descending));
+    "topk": (x: Tensor, k: usize, dim: i64 = -1, largest: bool = true, _sorted: bool = true) => pair(x.topk(k, dim, largest));
+    "quantile": (x: Tensor, q: Operand, dim: Option<i64>, keepdim: bool = false, interpolation: Interpolation = Interpolation::Linear) => {
+        with_shares(&x, q, dim, keepdim, |x, q, dim| x.quantile(q, dim, keepdim, interpolation))
     };
-    "scatter_reduce/amin": (x: Tensor, dim: i64, index: Tensor, src: Tensor, _reduce: String, include_self: bool = true) => {
-        scatter_reduce(&x, dim, &index, &src, include_self, f64::INFINITY, |rows, _| rows.min(-1))
+    "nanquantile": (x: Tensor, q: Operand, dim: Option<i64>, keepdim: bool = false, interpolation: Interpolation = Interpolation::Linear) => {
+        with_shares(&x, q, dim, keepdim, |x, q, dim| x.nanquantile(q, dim, keepdim, interpolation))
     };
-    "scatter_reduce/mean": (x: Tensor, dim: i64, index: Tensor, src: Tensor, _reduce: String, include_self: bool = true) => {
-        scatter_reduce(&x, dim, &index, &src, include_self, 0.0, |rows, hits| rows.sum(-1) / hits.sum(-1))
+
+    "cummax": (x: Tensor, dim: i64) => pair(x.cummax(dim));
+    "cummin": (x: Tensor, dim: i64) => pair(x.cummin(dim));
+    "cumprod": (x: Tensor, dim: i64) => x.cumprod(dim);
+    "cumsum": (x: Tensor, dim: i64) => x.cumsum(dim);
+    "logcumsumexp": (x: Tensor, dim: i64) => x.logcumsumexp(dim);
+    "diff": (x: Tensor, n: usize = 1, dim: i64 = -1, prepend: Option<Tensor>, append: Option<Tensor>) => {
+        let parts: Vec<&Tensor> = prepend.iter().chain([&x]).chain(&append).collect();
+        if n > 0 && parts.len() > 1 { cat(&parts, dim).diff(n, dim) } else { x.diff(n, dim) }
     };
-    "scatter_reduce/prod": (x: Tensor, dim: i64, index: Tensor, src: Tensor, _reduce: String, include_self: bool = true) => {
-        scatter_reduce(&x, dim, &index, &src, include_self, 1.0, |rows, _| rows.prod(-1))
+    "trapezoid": (y: Tensor, x: Option<Tensor>, dx: f64 = 1.0, dim: i64 = -1) => scale(y.trapezoid(x.as_ref(), dim), dx);
+    "trapz": (y: Tensor, x: Option<Tensor>, dx: f64 = 1.0, dim: i64 = -1) => scale(y.trapezoid(x.as_ref(), dim), dx);
+    "cumulative_trapezoid": (y: Tensor, x: Option<Tensor>, dx: f64 = 1.0, dim: i64 = -1) => {
+        scale(y.cumulative_trapezoid(x.as_ref(), dim), dx)
+    };
+    "gradient": (x: Tensor, spacing: Option<serde_json::Value>, dim: Dim, edge_order: usize = 1) |call| => {
+        let axes = dim.axes(&x);
+        let one = |(i, &axis): (usize, &i64)| {
+            use crate::grad_cases::call::FromArgument;
+            let item = match &spacing {
+                Some(serde_json::Value::Array(all)) => all[i].clone(),
+                Some(one) => one.clone(),
+                None => 1.0.into(),
+            };
+            match Tensor::from_argument(&item, call) {
+                Some(places) => x.slope_at(&places, axis, edge_order),
+                None => x.slope(f64::from_argument(&item, call).unwrap_or(1.0), axis, edge_order),
+            }
+        };
+        axes.iter().enumerate().map(one).collect::<Vec<_>>()
     };
 }
 
-fn extent(x: &Tensor, dim: i64) -> i64 {
-    if x.rank() == 0 { 1 } else { x.extents()[dim.rem_euclid(x.rank() as i64) as usize] as i64 }
+/// Both results of a function, in order.
+pub fn pair((first, second): (Tensor, Tensor)) -> Vec<Tensor> {
+    vec![first, second]
 }
 
-/// A function of lines, which are the last axis; a scalar is a line of one.
-fn on_lines(x: &Tensor, dim: i64, function: impl Fn(&Tensor) -> Vec<Tensor>) -> Vec<Tensor> {
-    if x.rank() == 0 {
-        return function(&x.reshape([1])).iter().map(|y| y.reshape([])).collect();
-    }
-    function(&x.movedim(dim, -1)).iter().map(|y| y.movedim(-1, dim)).collect()
+fn scale(x: Tensor, factor: f64) -> Tensor {
+    if factor == 1.0 { x } else { x * factor }
 }
 
-/// A matrix of truth values of pairs of positions on a line.
-fn pairs(x: &Tensor, holds: fn(usize, usize) -> bool) -> Tensor {
-    let n = x.extents()[x.rank() - 1];
-    x.constant(TensorData::new([n, n], (0..n * n).map(|i| holds(i / n, i % n)).collect::<Vec<bool>>()))
-}
-
-/// The elements of each line in order, and their indices. An element's place is the number of those before it.
-fn sorted(x: &Tensor, dim: i64, descending: bool) -> [Tensor; 2] {
-    let results = on_lines(x, dim, |x| {
-        let (this, other) = (x.unsqueeze(-1), x.unsqueeze(-2));
-        let precedes = if descending { other.gt(&this) } else { other.lt(&this) };
-        let ties = other.eq(&this).logical_and(pairs(x, |i, j| j < i));
-        let place = precedes.logical_or(ties).cast(DType::I64).sum(-1);
-        let n = x.extents()[x.rank() - 1];
-        let index = x.constant(TensorData::new([n], (0..n as i64).collect())).expand_as(x);
-        vec![x.zeros_like().scatter_add(-1, &place, x), index.zeros_like().scatter_add(-1, &place, &index)]
-    });
-    [results[0].clone(), results[1].clone()]
-}
-
-fn at_rank(x: &Tensor, rank: i64, dim: i64, keepdim: bool) -> [Tensor; 2] {
-    sorted(x, dim, false).map(|all| {
-        if all.rank() == 0 {
-            return all;
-        }
-        let one = all.narrow(dim, rank, 1);
-        if keepdim { one } else { one.squeeze(dim) }
-    })
-}
-
-/// A reduction of the elements up to each one, the others being `nothing`.
-fn cumulative(x: &Tensor, dim: i64, nothing: f64, reduce: fn(&Tensor) -> Vec<Tensor>) -> Vec<Tensor> {
-    on_lines(x, dim, |x| {
-        let up_to = pairs(x, |i, j| j <= i);
-        reduce(&up_to.select(x.unsqueeze(-2), nothing))
-    })
-}
-
-/// Each element reduced with the elements of `src` that are sent to it; `reduce` gets them as rows, with `nothing` for
-/// those sent elsewhere, and how many of each count.
-fn scatter_reduce(
+/// Quantiles along an axis, or of all elements.
+fn with_shares(
     x: &Tensor,
-    dim: i64,
-    index: &Tensor,
-    src: &Tensor,
-    include_self: bool,
-    nothing: f64,
-    reduce: fn(&Tensor, &Tensor) -> Tensor,
+    q: Operand,
+    dim: Option<i64>,
+    keepdim: bool,
+    function: impl Fn(&Tensor, &Tensor, i64) -> Tensor,
 ) -> Tensor {
-    if x.rank() == 0 {
-        let [x, index, src] = [x, index, src].map(|t| t.reshape([1]));
-        return scatter_reduce(&x, 0, &index, &src, include_self, nothing, reduce).reshape([]);
+    let q = match q {
+        Operand::Tensor(q) => q,
+        Operand::Float(q) => x.constant(TensorData::new([], vec![q as f32])),
+        Operand::Int(q) => x.constant(TensorData::new([], vec![q as f32])),
+        Operand::Bool(_) => x.clone(),
+    };
+    match dim {
+        Some(dim) => function(x, &q, dim),
+        None => {
+            let y = function(&x.reshape([-1]), &q, 0);
+            let ones = vec![1; if keepdim { x.rank() } else { 0 }];
+            let lead: Vec<i64> = q.extents().iter().map(|&extent| extent as i64).collect();
+            y.reshape([lead, ones].concat())
+        }
     }
-    let axis = dim.rem_euclid(x.rank() as i64) as usize;
-    // Where `index` is smaller than `x` along the other axes, nothing is sent: index -1.
-    let cut = (0..x.rank()).fold(src.clone(), |src, a| src.narrow(a as i64, 0, index.extents()[a]));
-    let missing = |a: usize| if a == axis { 0 } else { (x.extents()[a] - index.extents()[a]) as i64 };
-    let border: Vec<(i64, i64)> = (0..x.rank()).map(|a| (0, missing(a))).collect();
-    let [x, index, src] =
-        [x.clone(), index.pad(&border, -1.0), cut.pad(&border, 0.0)].map(|t| t.movedim(dim, -1));
-    let n = x.extents()[x.rank() - 1];
-    let place = x.constant(TensorData::new([n, 1], (0..n as i64).collect()));
-    let hit = index.unsqueeze(-2).eq(&place);
-    let itself = x.unsqueeze(-1).ones_like().cast(DType::Bool);
-    let itself = if include_self { itself } else { itself.logical_not() };
-    let rows = cat(&[&hit.select(src.unsqueeze(-2), nothing), &itself.select(x.unsqueeze(-1), nothing)], -1);
-    let hits = cat(&[&hit, &itself], -1).to_float();
-    let any = hit.any(-1);
-    let rows = any.logical_or(itself.squeeze(-1)).unsqueeze(-1).select(&rows, 1.0);
-    let counted = any.unsqueeze(-1).select(&hits, 1.0);
-    any.select(reduce(&rows, &counted), &x).movedim(-1, dim)
 }
