@@ -109,6 +109,9 @@ impl Tensor {
     /// `increasing`.
     #[track_caller]
     pub fn vander(&self, n: usize, increasing: bool) -> Tensor {
+        if self.rank() == 0 {
+            return self.reshape([1]).vander(n, increasing);
+        }
         self.within("vander", || {
             let ones = self.ones_like();
             let mut columns: Vec<Tensor> = Vec::new();

@@ -119,7 +119,7 @@ fn pools_that_do_not_fit() {
     insta::assert_snapshot!(mistakes(&[f32(&[8, 3, 5, 5])], |x| {
         let _ = x[0].max_pool2d(7);
         let _ = x[0].avg_pool2d(PoolOptions::new(3).padding(2));
-        let _ = x[0].adaptive_avg_pool([2, 5]);
+        let _ = x[0].adaptive_avg_pool([2; 5]);
     }));
 }
 

@@ -26,7 +26,7 @@ const CASES: &str = "KILN_GRAD_CASES";
 
 /// What passes today of the cases beside the workspace. Raise it when more passes; a change that lowers it has broken
 /// something.
-const MIN_PASSED: usize = 1808;
+const MIN_PASSED: usize = 1841;
 
 /// The share of other cases that must pass, in percent.
 const MIN_SHARE: usize = 95;
