@@ -121,8 +121,9 @@ macro_rules! losses {
             })*
 
             /// What becomes of the losses of single elements or samples: their mean, unless this is called.
-            pub fn reduction(self, reduction: $crate::loss::Reduction) -> $name {
-                $name { reduction, ..self }
+            pub fn reduction(mut self, reduction: $crate::loss::Reduction) -> $name {
+                self.reduction = reduction;
+                self
             }
         }
 

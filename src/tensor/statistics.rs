@@ -123,7 +123,8 @@ impl Tensor {
         self.within("corrcoef", || {
             let cov = self.cov(1.0, None, None);
             if cov.rank() == 0 {
-                return &cov / &cov;
+                // 1, or NaN where there is no variance.
+                return cov.div(cov.clone());
             }
             let deviation = cov.diagonal(0, 0, 1).sqrt();
             (cov / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1.0, 1.0)
