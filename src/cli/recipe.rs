@@ -73,7 +73,7 @@ impl ModelName {
                 sample: Shape::new(&[1, 28, 28]),
                 is_classifier: true,
                 batch: 64,
-                epochs: 3,
+                epochs: 6,
                 learning_rate: 1e-3,
                 decays: true,
             },
