@@ -243,6 +243,8 @@ pub struct Unreached {
     pub ty: TensorType,
     /// What cuts its paths to the loss; nothing when the loss does not depend on the parameter.
     pub cuts: Vec<Cut>,
+    /// The user's call that asked for its gradient.
+    pub location: &'static Location<'static>,
 }
 
 /// An op through which no gradient flows.
@@ -268,7 +270,7 @@ impl fmt::Display for Unreached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: parameter `{}` ({}) gets no gradient from the loss", self.name, self.ty)?;
         if self.cuts.is_empty() {
-            f.write_str("\n   = the loss does not depend on it")?;
+            write!(f, "\n  --> {}\n   = the loss does not depend on it", self.location)?;
         }
         for cut in &self.cuts {
             if let Some(source) = &cut.source {

@@ -317,9 +317,9 @@ pub fn bisect(pipeline: &Pipeline, graph: &Graph, mut is_bad: impl FnMut(&Graph)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::same_results;
+    use crate::testing::{AddToSub, same_results};
     use insta::assert_snapshot;
-    use kiln_ir::op::{BinaryOp, UnaryOp};
+    use kiln_ir::op::UnaryOp;
     use kiln_ir::{Op, parse};
 
     const TEXT: &str = "
@@ -397,31 +397,6 @@ mod tests {
         assert_eq!(dumps(simplify), [("simplify", 2), ("simplify", 7)]);
         let changes = [("eliminate_dead", 0), ("simplify", 2), ("eliminate_common", 4)];
         assert_eq!(dumps(PrintAfter::EveryChange), changes);
-    }
-
-    /// Replaces sums by differences: a wrong rewrite.
-    struct AddToSub;
-
-    impl Pass for AddToSub {
-        fn name(&self) -> &'static str {
-            "add_to_sub"
-        }
-
-        fn run(&self, graph: &mut Graph, budget: &mut Rewrites) -> Changed {
-            let is_add = |graph: &Graph, id| *graph.op(id) == Op::Binary(BinaryOp::Add);
-            let ids: Vec<_> = graph.ids().filter(|&id| is_add(graph, id)).collect();
-            let mut n = 0;
-            for id in ids {
-                if budget.take("add_to_sub") {
-                    let operands = graph.operands(id).to_vec();
-                    let wrong = graph.add(Op::Binary(BinaryOp::Sub), &operands).unwrap();
-                    graph.replace_uses(id, wrong);
-                    n += 1;
-                }
-            }
-            crate::analysis::remove_unreachable(graph);
-            Changed::if_any(n)
-        }
     }
 
     #[test]

@@ -16,33 +16,35 @@ pub fn check(pass: &dyn Pass, text: &str) -> String {
     diff(&before.to_string(), &after.to_string())
 }
 
-/// Runs a pass and holds it to what every pass promises: the result is a valid graph, it computes the same, "unchanged" is
-/// true, and a second run says and does nothing. Returns the result.
+/// Runs a pass and holds it to what every pass promises. Returns the result.
 ///
 /// # Panics
-/// When the graph is not valid, or a promise is broken.
+/// When the graph is not valid, or a promise is broken: see [`kept_promises`].
 pub fn check_graph(pass: &dyn Pass, before: &Graph) -> Graph {
+    kept_promises(pass, before).unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+/// Runs a pass on a graph. What it promises: the result is a valid graph, it computes the same, "unchanged" is true,
+/// and a second run says and does nothing. Returns the result, or the promise that was broken, with the graph as text.
+pub fn kept_promises(pass: &dyn Pass, before: &Graph) -> Result<Graph, String> {
     let name = pass.name();
-    verify(before).unwrap_or_else(|error| panic!("{error}"));
+    verify(before).map_err(|error| error.to_string())?;
     let mut after = before.clone();
     let changed = pass.run(&mut after, &mut Rewrites::unlimited());
-    verify(&after).unwrap_or_else(|error| panic!("`{name}` broke the graph: {error}\nbefore:\n{before}"));
-    assert_eq!(
-        changed == Changed::No,
-        before.same_as(&after),
-        "`{name}` says {changed:?} of\n{before}\n{after}"
-    );
-    if let Err(difference) = same_results(before, &after) {
-        panic!("`{name}` changed what a graph computes\n{difference}\nbefore:\n{before}after:\n{after}");
+    verify(&after).map_err(|error| format!("`{name}` broke the graph: {error}\nbefore:\n{before}"))?;
+    if (changed == Changed::No) != before.same_as(&after) {
+        return Err(format!("`{name}` says {changed:?} of\n{before}\n{after}"));
     }
+    same_results(before, &after).map_err(|difference| {
+        format!("`{name}` changed what a graph computes\n{difference}\nbefore:\n{before}after:\n{after}")
+    })?;
     let once = after.clone();
     let again = pass.run(&mut after, &mut Rewrites::unlimited());
-    assert!(
-        again == Changed::No && once.same_as(&after),
-        "`{name}` is not done after one run:\n{}",
-        diff(&once.to_string(), &after.to_string())
-    );
-    once
+    if again == Changed::Yes || !once.same_as(&after) {
+        let difference = diff(&once.to_string(), &after.to_string());
+        return Err(format!("`{name}` is not done after one run:\n{difference}"));
+    }
+    Ok(once)
 }
 
 /// The lines of two texts: `- ` before those that went, `+ ` before those that came; `unchanged` when there are none.
@@ -144,6 +146,38 @@ fn tolerance(expected: &TensorData) -> Tolerance {
     Tolerance { relative: 0.0, absolute: 64.0 * epsilon * largest, ulps: 0 }
 }
 
+/// Replaces sums by differences: a wrong pass, for tests of what finds such.
+#[cfg(test)]
+pub(crate) struct AddToSub;
+
+#[cfg(test)]
+impl Pass for AddToSub {
+    fn name(&self) -> &'static str {
+        "add_to_sub"
+    }
+
+    fn run(&self, graph: &mut Graph, budget: &mut Rewrites) -> Changed {
+        use kiln_ir::op::{BinaryOp, Op};
+        let is_add = |graph: &Graph, id| *graph.op(id) == Op::Binary(BinaryOp::Add);
+        let ids: Vec<_> = graph.ids().filter(|&id| is_add(graph, id)).collect();
+        let mut n = 0;
+        for id in ids {
+            if budget.take("add_to_sub") {
+                let operands = graph.operands(id).to_vec();
+                let wrong = graph
+                    .add(Op::Binary(BinaryOp::Sub), &operands)
+                    .expect("sums and differences are typed alike");
+                graph.replace_uses(id, wrong);
+                n += 1;
+            }
+        }
+        if n > 0 {
+            crate::analysis::remove_unreachable(graph);
+        }
+        Changed::if_any(n)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +186,10 @@ mod tests {
     };
     use kiln_ir::random_graph::{RandomConfig, choices, random_graph};
     use proptest::prelude::*;
+    use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
+
+    /// Steps of shrinking: enough for graphs of this size to become as small as they can.
+    const MAX_SHRINK: u32 = 1 << 14;
 
     /// The choices that make a random graph: shrinking them shrinks the graph.
     fn words() -> impl Strategy<Value = Vec<u32>> {
@@ -159,7 +197,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
+        #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: MAX_SHRINK, ..ProptestConfig::default() })]
 
         #[test]
         fn passes_keep_their_promises_on_random_graphs(words in words()) {
@@ -167,7 +205,7 @@ mod tests {
             let passes: [&dyn Pass; 6] =
                 [&Simplify, &FoldConstants, &EliminateCommon, &EliminateDead, &SplitReduce, &ArrangeDots];
             for pass in passes {
-                check_graph(pass, &graph);
+                kept_promises(pass, &graph).map_err(TestCaseError::fail)?;
             }
         }
 
@@ -176,10 +214,31 @@ mod tests {
             let before = random_graph(&RandomConfig::default(), &mut choices(&words));
             let mut after = before.clone();
             Pipeline::standard().run(&mut after, &Options { check: true, ..Options::default() });
-            if let Err(difference) = same_results(&before, &after) {
-                panic!("{difference}\nbefore:\n{before}after:\n{after}");
-            }
+            let shown = |difference| TestCaseError::fail(format!("{difference}\nbefore:\n{before}after:\n{after}"));
+            same_results(&before, &after).map_err(shown)?;
         }
+    }
+
+    /// What the tests above do when a pass is wrong: the case shrinks to the ops that it takes, and is printed as text.
+    #[test]
+    fn a_wrong_pass_is_shown_by_a_small_graph() {
+        let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let config = ProptestConfig {
+            failure_persistence: None,
+            max_shrink_iters: MAX_SHRINK,
+            ..ProptestConfig::default()
+        };
+        let mut runner = TestRunner::new_with_rng(config, random);
+        let graph = |words: &[u32]| random_graph(&RandomConfig::default(), &mut choices(words));
+        let found = runner.run(&words(), |words| {
+            kept_promises(&AddToSub, &graph(&words)).map(|_| ()).map_err(TestCaseError::fail)
+        });
+        let Err(TestError::Fail(reason, words)) = found else {
+            panic!("a wrong pass was not found: {found:?}")
+        };
+        let smallest = graph(&words).to_string();
+        assert!(reason.message().contains(&format!("before:\n{smallest}")), "{reason}");
+        assert!(smallest.contains(" = add ") && smallest.lines().count() <= 8, "{smallest}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_frontend::{FunctionBuilder, Variable};
-use kiln_ir::op::{BinaryOp, ReduceOp};
+use kiln_ir::op::{BinaryOp, LogicalOp, ReduceOp};
 use kiln_ir::{DType, Literal};
 use kiln_passes::loops::{Affine, Derived, LoopBody, ReductionKind, ValueId, ValueKind};
 use std::collections::HashMap;
@@ -307,6 +307,11 @@ impl<'f> Emitter<'_, 'f> {
                 let of = self.rep(*x, rep.lanes);
                 let (x, y) = (self.operand(at, rep.lanes, *x), self.operand(at, rep.lanes, *y));
                 self.ops().compare(*op, of, x, y)
+            }
+            ValueKind::Logical(op @ (LogicalOp::ShiftLeft | LogicalOp::ShiftRight), xs) => {
+                let x = self.operand(at, rep.lanes, xs[0]);
+                let by = if self.varies[xs[1]] { self.varying(at, xs[1]) } else { self.uniform(xs[1]) };
+                self.ops().logical(*op, rep, &[x, by])
             }
             ValueKind::Logical(op, xs) => {
                 let xs: Vec<Value> = xs.iter().map(|&x| self.operand(at, rep.lanes, x)).collect();

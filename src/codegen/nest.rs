@@ -185,7 +185,7 @@ fn lanes(body: &LoopBody, varies: &[bool]) -> usize {
                         && dtype_of(*x) != DType::Bool)
             }
             ValueKind::Binary(BinaryOp::Mul, ..) => value.dtype == DType::I64,
-            ValueKind::Logical(LogicalOp::ShiftLeft | LogicalOp::ShiftRight, _) => true,
+            ValueKind::Logical(LogicalOp::ShiftLeft | LogicalOp::ShiftRight, xs) => varies[xs[1]],
             ValueKind::Constant(_)
             | ValueKind::Unary(..)
             | ValueKind::Binary(..)

@@ -193,9 +193,10 @@ impl Ops<'_, '_> {
     /// The greater or lesser one. Comparison and selection become one instruction, which takes the second operand when
     /// either is NaN; only a NaN in the first one needs more.
     fn extremum(&mut self, op: BinaryOp, rep: Rep, x: Value, y: Value) -> Value {
-        let compare = if op == BinaryOp::Max { CompareOp::Gt } else { CompareOp::Lt };
         let (x, y) = if self.is_constant(y) { (y, x) } else { (x, y) };
-        let takes_x = self.compare(compare, rep, x, y);
+        // `y < x` and not `x > y`: Cranelift knows the maximum by the former alone.
+        let (lesser, greater) = if op == BinaryOp::Max { (y, x) } else { (x, y) };
+        let takes_x = self.compare(CompareOp::Lt, rep, lesser, greater);
         let either = self.select(rep, takes_x, x, y);
         if !rep.dtype.is_float() || self.is_constant(x) {
             return either;
@@ -269,7 +270,7 @@ impl Ops<'_, '_> {
         self.b.ins().icmp(cc, x, y)
     }
 
-    /// An op on bits.
+    /// An op on bits. The second operand of a shift is one scalar for all lanes.
     pub fn logical(&mut self, op: LogicalOp, rep: Rep, xs: &[Value]) -> Value {
         match op {
             LogicalOp::And => self.b.ins().band(xs[0], xs[1]),
@@ -279,29 +280,35 @@ impl Ops<'_, '_> {
                 self.b.ins().bxor_imm_u(xs[0], 1)
             }
             LogicalOp::Not => self.b.ins().bnot(xs[0]),
-            LogicalOp::ShiftLeft | LogicalOp::ShiftRight => {
-                let scalar = Rep { lanes: 1, ..rep };
-                let lanes: Vec<Value> = (0..rep.lanes)
-                    .map(|lane| {
-                        let (x, by) = (self.lane(rep, xs[0], lane), self.lane(rep, xs[1], lane));
-                        self.shift(op, scalar, x, by)
-                    })
-                    .collect();
-                self.join_lanes(rep, &lanes)
-            }
+            LogicalOp::ShiftLeft | LogicalOp::ShiftRight => self.shift(op, rep, xs[0], xs[1]),
         }
     }
 
+    /// Shifts by a distance that is one scalar for all lanes: vectors have no other shift.
     fn shift(&mut self, op: LogicalOp, rep: Rep, x: Value, by: Value) -> Value {
-        let bits = rep.ty().bits() as i64;
+        let bits = i64::from(rep.ty().lane_bits());
         let shifted = match op {
             LogicalOp::ShiftLeft => self.b.ins().ishl(x, by),
             _ => self.b.ins().ushr(x, by),
         };
+        if self.constant_integer(by).is_some_and(|by| (0..bits).contains(&by)) {
+            return shifted;
+        }
         // As unsigned numbers, negative distances are large ones.
         let in_range = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, by, bits);
-        let zero = self.b.ins().iconst(rep.ty(), 0);
-        self.b.ins().select(in_range, shifted, zero)
+        let in_range = self.splat(Rep { dtype: DType::Bool, ..rep }, in_range);
+        let zero = self.literal(Literal::zero(rep.dtype), rep.lanes);
+        self.select(rep, in_range, shifted, zero)
+    }
+
+    /// The value of an integer that is a constant of the program.
+    fn constant_integer(&self, x: Value) -> Option<i64> {
+        use cranelift_codegen::ir::{InstructionData, Opcode};
+        let dfg = &self.b.func.dfg;
+        match dfg.insts[dfg.value_def(x).inst()?] {
+            InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits()),
+            _ => None,
+        }
     }
 
     /// `condition ? x : y`; `rep` is that of `x` and `y`.

@@ -36,12 +36,22 @@ impl Target {
         }
         let flags = settings::Flags::new(flags);
         let infer = kernels != Isa::Portable;
-        let builder =
+        let mut builder =
             cranelift_native::builder_with_options(infer).expect("Cranelift has code for this machine");
+        if kernels == Isa::Avx2 {
+            // What a machine without AVX-512 would run, on one that has it.
+            for feature in AVX512 {
+                builder.set(feature, "false").expect("a setting of Cranelift");
+            }
+        }
         let isa = builder.finish(flags).expect("the settings suit this machine");
         Target { isa, kernels, has_fma: infer && machine_has_fma() }
     }
 }
+
+/// Cranelift's names for the parts of AVX-512.
+const AVX512: [&str; 5] =
+    ["has_avx512bitalg", "has_avx512dq", "has_avx512f", "has_avx512vbmi", "has_avx512vl"];
 
 #[cfg(target_arch = "x86_64")]
 fn machine_has_fma() -> bool {

@@ -112,7 +112,8 @@ impl<'a> Step<'a> {
                 Ok(gradient) => gradients.push((index, gradient)),
                 Err(cuts) => {
                     let StateValue { name, ty, .. } = &self.plan.state[index];
-                    unreached.push(Unreached { name: name.clone(), ty: ty.clone(), cuts });
+                    let (name, ty, location) = (name.clone(), ty.clone(), self.plan.location);
+                    unreached.push(Unreached { name, ty, cuts, location });
                 }
             }
         }

@@ -325,3 +325,33 @@ fn equations_that_do_not_fit() {
         let _ = x[0].tensordot(&x[1], [0, 1], [0]);
     }));
 }
+
+#[test]
+fn files_that_cannot_be_read() {
+    let model = mlp();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let mut texts = vec![text(trainer(&model).load(&path))];
+    trainer(&model).save(&path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+    texts.push(text(trainer(&model).load(&path)));
+    std::fs::write(&path, "no parameters").unwrap();
+    texts.push(text(trainer(&model).load(&path)));
+    let directory = directory.path().display().to_string();
+    insta::assert_snapshot!(texts.join("\n\n").replace(&directory, "DIRECTORY"));
+}
+
+#[test]
+fn other_axes_that_are_not_there() {
+    insta::assert_snapshot!(mistakes(&[f32(&[2, 3]), i64(&[2, 3])], |x| {
+        let _ = x[0].flip(2);
+        let _ = x[0].squeeze(-3);
+        let _ = x[0].argmin(2);
+        let _ = x[0].gather(2, &x[1]);
+        let _ = cat(&[&x[0], &x[0]], 2);
+        let _ = x[0].slice(2, ..1);
+        let _ = x[0].prod(2);
+        let _ = x[0].cumsum(-3);
+    }));
+}

@@ -37,6 +37,33 @@ fn axes_that_are_walked_as_one_are_merged() {
 }
 
 #[test]
+fn words_of_the_random_stream_are_neighbours_over_merged_axes() {
+    assert_snapshot!(bodies(
+        "graph dropout(%random: i64[2], %x: f32[6, 4, 5, 3]) {
+            %bits: i32[6, 4, 5, 3] = random_bits %random
+            %limit: i32[6, 4, 5, 3] = fill { value = 100 }
+            %zero: f32[6, 4, 5, 3] = fill { value = 0.0 }
+            %keep: bool[6, 4, 5, 3] = ge %bits, %limit
+            %y: f32[6, 4, 5, 3] = select %keep, %x, %zero
+            %flat: f32[6, 60] = reshape %y
+            return %keep, %flat
+        }"
+    ), @"
+    parallel i0: 360 (vectors)
+    v0: i64 = %random[0]
+    v1: i64 = %random[1]
+    v2: i32 = random v0, v1 at i0
+    v3: i32 = 100
+    v4: bool = ge v2, v3
+    v5: f32 = %x[i0]
+    v6: f32 = 0.0
+    v7: f32 = select v4, v5, v6
+    %keep[i0] = v4 in phase 0
+    %flat[i0] = v7 in phase 0
+    ");
+}
+
+#[test]
 fn transposes_and_slices_become_strides() {
     assert_snapshot!(bodies(
         "graph strides(%x: f32[6, 4], %y: f32[9, 8]) {

@@ -1,8 +1,11 @@
 //! Random graphs. A failing case shrinks; its graph is printed as text and its words, which make it again, as `words`.
 //! `PROPTEST_CASES` sets how many are tried.
 
-use super::{check, same_on_all_teams};
+use super::{check, near_interpreted, options, run, same_on_all_teams};
+use kiln::compile::CompileOptions;
 use kiln_ir::random_graph::{RandomConfig, choices, random_graph, random_inputs};
+use kiln_ir::{Graph, TensorData, interpret, parse};
+use kiln_passes::pipeline::{self, Pipeline, PrintAfter};
 use proptest::prelude::*;
 
 /// Few enough for every run of the tests; thousands were tried by hand.
@@ -10,7 +13,7 @@ const CASES: u32 = 100;
 
 fn config() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
-    ProptestConfig { cases: asked.unwrap_or(CASES), ..ProptestConfig::default() }
+    ProptestConfig { cases: asked.unwrap_or(CASES), max_shrink_iters: 1 << 14, ..ProptestConfig::default() }
 }
 
 pub fn long_axes() -> RandomConfig {
@@ -21,6 +24,19 @@ pub fn long_axes() -> RandomConfig {
         extents: vec![2, 3, 16, 8, 64, 1, 5, 100, 31, 513, 1030],
         ..RandomConfig::default()
     }
+}
+
+fn after_each_pass(graph: &Graph, inputs: &[TensorData]) -> Result<(), String> {
+    let expected = interpret(graph, inputs).map_err(|error| error.to_string())?;
+    let print = pipeline::Options { print_after: PrintAfter::EveryChange, ..pipeline::Options::default() };
+    let report = Pipeline::standard().run(&mut graph.clone(), &print);
+    let as_it_is = CompileOptions { optimize: false, ..options(1) };
+    for dump in report.dumps {
+        let after = parse(&dump.text).map_err(|error| error.to_string())?;
+        near_interpreted(&run(&after, inputs, &as_it_is), &expected)
+            .map_err(|difference| format!("after `{}`: {difference}\n{after}before:\n{graph}", dump.pass))?;
+    }
+    Ok(())
 }
 
 fn words() -> impl Strategy<Value = Vec<u32>> {
@@ -37,6 +53,16 @@ proptest! {
         let graph = random_graph(&config, &mut choose);
         let inputs = random_inputs(&graph, &config, &mut choose);
         check(&graph, &inputs).map_err(TestCaseError::fail)?;
+    }
+
+    /// Compiled as it is after each pass that changes it, a graph computes what the traced one does.
+    #[test]
+    fn compiled_graphs_are_interpreted_graphs_after_each_pass(words in words()) {
+        let config = RandomConfig::default();
+        let mut choose = choices(&words);
+        let graph = random_graph(&config, &mut choose);
+        let inputs = random_inputs(&graph, &config, &mut choose);
+        after_each_pass(&graph, &inputs).map_err(TestCaseError::fail)?;
     }
 
     /// Axes as long as several vectors or more than a block, products for the tiles.

@@ -1,0 +1,85 @@
+//! Which instructions ops become: the choices that were measured, kept by the assembly. See "128-bit choices" in the
+//! decisions of `docs/architecture.md`.
+
+use kiln::compile::{CompileOptions, compile};
+use kiln::kernels::isa::Isa;
+use kiln_ir::parse;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// The packed instructions of a program, in order of first occurrence, without moves; nothing where the machine has no
+/// AVX2.
+fn instructions(text: &str) -> Option<String> {
+    if !Isa::available().contains(&Isa::Avx2) {
+        let _ = writeln!(std::io::stderr(), "skipped: this machine has no AVX2, whose code is compared");
+        return None;
+    }
+    let options = CompileOptions { isa: Isa::Avx2, keep_text: true, ..CompileOptions::new(0, 1).unwrap() };
+    let executable = compile(parse(text).unwrap(), &options);
+    let mut found: Vec<&str> = Vec::new();
+    for line in executable.text().assembly.iter().flat_map(|(_, code)| code.lines()) {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let packed = ["ps", "pd", "d", "q", "b", "w"].iter().any(|end| name.ends_with(end));
+        if name.starts_with('v') && packed && !name.starts_with("vmov") && !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    Some(found.join(" "))
+}
+
+/// One line for each op on rows of 64 elements of a type.
+fn table(rows: &[(&str, &str)]) -> Option<String> {
+    let mut table = String::new();
+    for (name, body) in rows {
+        writeln!(table, "{name:<22} {}", instructions(body)?).expect("writing to a string cannot fail");
+    }
+    Some(table)
+}
+
+/// A program of one expression of `%x` and `%y`.
+fn expression(lines: &str) -> String {
+    format!("graph f(%x: f32[64], %y: f32[64]) {{ {lines} return %z }}")
+}
+
+#[test]
+fn elementwise_ops_become_few_instructions() {
+    let zero = "%o: f32[64] = fill { value = 0.0 }";
+    let rows: Vec<(String, String)> = [
+        ("max", "%z: f32[64] = max %x, %y".to_string()),
+        ("max with a constant", format!("{zero}\n %z: f32[64] = max %x, %o")),
+        ("min with a constant", format!("{zero}\n %z: f32[64] = min %x, %o")),
+        ("select by comparison", "%c: bool[64] = gt %x, %y\n %z: f32[64] = select %c, %x, %y".to_string()),
+        ("round", "%z: f32[64] = round %x".to_string()),
+        ("floor", "%z: f32[64] = floor %x".to_string()),
+        ("ceil", "%z: f32[64] = ceil %x".to_string()),
+        ("neg", "%z: f32[64] = neg %x".to_string()),
+        ("abs", "%z: f32[64] = abs %x".to_string()),
+        ("sqrt", "%z: f32[64] = sqrt %x".to_string()),
+        ("multiply and add", "%m: f32[64] = mul %x, %y\n %z: f32[64] = add %m, %x".to_string()),
+        ("comparison", "%z: bool[64] = lt %x, %y".to_string()),
+    ]
+    .into_iter()
+    .map(|(name, lines)| (name.to_string(), expression(&lines)))
+    .collect();
+    let rows: Vec<(&str, &str)> = rows.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    if let Some(table) = table(&rows) {
+        insta::assert_snapshot!(table);
+    }
+}
+
+#[test]
+fn dropout_is_drawn_and_applied_in_vectors() {
+    let text = "graph dropout(%random: i64[2], %x: f32[64]) {
+        %bits: i32[64] = random_bits %random
+        %by: i32[64] = fill { value = 8 }
+        %number: i32[64] = shift_right %bits, %by
+        %limit: i32[64] = fill { value = 4194304 }
+        %keep: bool[64] = ge %number, %limit
+        %zero: f32[64] = fill { value = 0.0 }
+        %y: f32[64] = select %keep, %x, %zero
+        return %keep, %y
+    }";
+    if let Some(found) = instructions(text) {
+        insta::assert_snapshot!(found);
+    }
+}
