@@ -1,5 +1,5 @@
-//! Which instructions ops become: the choices that were measured, kept by the assembly. See "128-bit choices" in the
-//! decisions of `docs/architecture.md`.
+//! Which instructions ops become: the choices that were measured, kept by the assembly. See "Choices in 128 bits"
+//! in `docs/architecture.md`.
 
 use kiln::compile::{CompileOptions, compile};
 use kiln::kernels::isa::Isa;
