@@ -24,9 +24,9 @@ macro_rules! layers {
 pub(super) use layers;
 
 layers! {
-    /// [`Tensor::dropout`] as a layer, with the probability of a zero.
+    /// [`dropout`](crate::tensor::Tensor::dropout) as a layer, with the probability of a zero.
     Dropout(p: f64) => dropout;
-    /// [`Tensor::flatten`] as a layer: the axes from the first to the last number become one.
+    /// [`flatten`](crate::tensor::Tensor::flatten) as a layer: the axes from the first to the last number become one.
     Flatten(first: i64, last: i64) => flatten;
 }
 
