@@ -238,7 +238,9 @@ mod tests {
         };
         let smallest = graph(&words).to_string();
         assert!(reason.message().contains(&format!("before:\n{smallest}")), "{reason}");
-        assert!(smallest.contains(" = add ") && smallest.lines().count() <= 8, "{smallest}");
+        // The generator makes 20 ops and more. Which of the smallest graphs is found depends on how it reads its choices:
+        // it may keep an op before and one behind the sum, with the ops that lead into their domains.
+        assert!(smallest.contains(" = add ") && smallest.lines().count() <= 10, "{smallest}");
     }
 
     #[test]
