@@ -31,6 +31,12 @@ pub trait Evaluator {
 
     /// The results of a graph, op by op.
     fn evaluate_body(&mut self, body: &Graph, inputs: Vec<TensorData>) -> Vec<TensorData> {
+        let values = self.evaluate_nodes(body, inputs);
+        body.outputs().iter().map(|output| TensorData::clone(&values[&output.value])).collect()
+    }
+
+    /// The value of every node of a graph, op by op.
+    fn evaluate_nodes(&mut self, body: &Graph, inputs: Vec<TensorData>) -> HashMap<NodeId, Value> {
         let mut values: HashMap<NodeId, Value> =
             body.inputs().iter().copied().zip(inputs.into_iter().map(Arc::new)).collect();
         let mut loops: HashMap<NodeId, Vec<Value>> = HashMap::new();
@@ -48,7 +54,7 @@ pub trait Evaluator {
             };
             values.insert(id, value);
         }
-        body.outputs().iter().map(|output| TensorData::clone(&values[&output.value])).collect()
+        values
     }
 }
 

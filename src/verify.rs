@@ -5,6 +5,8 @@
 //! from kernel to kernel, and a value that is off accuses the kernel that wrote it. What the whole program returns is
 //! also compared with the interpretation of the graph as it was traced; if only that differs, the passes are bisected.
 //!
+//! Eager execution is held to the interpreter in the same way, an op at a time.
+//!
 //! ```
 //! use kiln::prelude::*;
 //!
@@ -17,6 +19,7 @@
 //! ```
 
 use crate::compile::{CompileOptions, compile};
+use crate::eager::{CompiledEvaluator, Evaluator};
 use crate::error::Error;
 use crate::state::State;
 use crate::trainer::{Batch, Trainer};
@@ -208,11 +211,30 @@ impl Trainer<'_> {
     /// trainer was compiled for.
     #[track_caller]
     pub fn verify(&self, inputs: &impl Batch, targets: &impl Batch) -> Result<Verification, Error> {
+        let values = self.values(inputs, targets, Location::caller())?;
+        Ok(verify(&self.graph(self.task())?, &values, &self.compile_options()?))
+    }
+
+    /// As [`verify`](Trainer::verify), but each op is computed on its own, as eager execution does, in place of the
+    /// compiled program.
+    #[track_caller]
+    pub fn verify_eager(&self, inputs: &impl Batch, targets: &impl Batch) -> Result<Verification, Error> {
+        let values = self.values(inputs, targets, Location::caller())?;
+        Ok(verify_eager(&self.graph(self.task())?, &values, &self.compile_options()?))
+    }
+
+    /// The inputs of the program of a step: the present state and a batch, whose types are checked.
+    fn values(
+        &self,
+        inputs: &impl Batch,
+        targets: &impl Batch,
+        location: &'static Location<'static>,
+    ) -> Result<Vec<TensorData>, Error> {
         let (inputs, targets) = (inputs.tensors(), targets.tensors());
-        self.check(&inputs, &targets, Location::caller())?;
+        self.check(&inputs, &targets, location)?;
         let mut values = self.state_values();
         values.extend(inputs.iter().chain(&targets).map(|&tensor| tensor.clone()));
-        Ok(verify(&self.graph(self.task())?, &values, &self.compile_options()?))
+        Ok(values)
     }
 }
 
@@ -242,6 +264,28 @@ pub fn verify(traced: &Graph, inputs: &[TensorData], options: &CompileOptions) -
         });
     }
     verification
+}
+
+/// Computes a traced graph op by op, as eager execution does, and compares each value with the reference interpreter's.
+///
+/// # Panics
+/// When the inputs are not of the graph's types.
+pub fn verify_eager(traced: &Graph, inputs: &[TensorData], options: &CompileOptions) -> Verification {
+    let mut evaluator = CompiledEvaluator::new(options.clone());
+    let values = evaluator.evaluate_nodes(traced, inputs.to_vec());
+    let values = values.into_iter().map(|(node, value)| (node, TensorData::clone(&value))).collect();
+    let run = Observed { values, kernels: Vec::new() };
+    let names = Names::new(traced);
+    let is_computed = |node: &NodeId| !matches!(traced.op(*node), Op::Input(_) | Op::Loop(_));
+    let check = |node: NodeId| KernelCheck {
+        kind: "op",
+        fuses: vec![traced.op(node).name().to_string()],
+        values: vec![run.check_value(traced, &names, node)],
+    };
+    let kernels = names.order().iter().copied().filter(is_computed).map(check).collect();
+    let expected = interpret(traced, inputs).unwrap_or_else(|error| panic!("{error}"));
+    let results = check_results(traced, &names, &run.values, &expected);
+    Verification { name: traced.name.clone(), kernels, results, guilty: None }
 }
 
 /// A run of a program of which every value that a kernel wrote is known.
@@ -417,6 +461,15 @@ mod tests {
         assert!(verification.is_good(), "{verification}");
         let text = verification.to_string();
         assert!(text.contains("`step` is right: ") && text.contains("result %w: "), "{text}");
+    }
+
+    #[test]
+    fn ops_one_by_one_are_said_to_be_right() {
+        let graph = graph();
+        let verification = verify_eager(&graph, &inputs(&graph), &CompileOptions::new(1, 2).unwrap());
+        assert!(verification.is_good(), "{verification}");
+        let text = verification.to_string();
+        assert!(text.contains("k1 op: tanh\n    %t  ") && text.contains("5 values of 5 kernels"), "{text}");
     }
 
     #[test]

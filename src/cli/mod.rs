@@ -18,10 +18,13 @@ use std::process::ExitCode;
 
 /// Kiln compiles the training of neural networks.
 ///
-/// Without a command it trains `digits-mlp` on handwritten digits that are part of the program.
+/// Without a command it trains `digits-mlp` on handwritten digits that are part of the program; the options are those of
+/// `train`.
 #[derive(Parser)]
-#[command(name = "kiln", version)]
+#[command(name = "kiln", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(flatten)]
+    options: train::TrainOptions,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -41,7 +44,7 @@ enum Command {
 /// Runs the program: the arguments are those of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let command = arguments.command.unwrap_or_else(|| Command::Train(train::TrainArguments::default()));
+    let command = arguments.command.unwrap_or_else(|| Command::Train(arguments.options.of_default_model()));
     let mut out = std::io::stdout().lock();
     let result = match command {
         Command::Train(arguments) => train::run(&arguments, &mut out),

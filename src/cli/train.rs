@@ -20,6 +20,13 @@ pub(crate) struct TrainArguments {
     /// The model.
     #[arg(value_enum, default_value = "digits-mlp")]
     model: ModelName,
+    #[command(flatten)]
+    options: TrainOptions,
+}
+
+/// How a model is trained.
+#[derive(Args, Debug)]
+pub(crate) struct TrainOptions {
     /// The directory with MNIST's four files, gzipped or not.
     #[arg(long, default_value = MNIST)]
     data: PathBuf,
@@ -52,21 +59,10 @@ pub(crate) struct TrainArguments {
 /// Where MNIST is looked for.
 const MNIST: &str = "../shared/data/mnist";
 
-impl Default for TrainArguments {
-    /// As if no argument was given.
-    fn default() -> TrainArguments {
-        TrainArguments {
-            model: ModelName::default(),
-            data: PathBuf::from(MNIST),
-            epochs: None,
-            batch: None,
-            lr: None,
-            threads: None,
-            seed: 0,
-            eager: false,
-            save: None,
-            plot: None,
-        }
+impl TrainOptions {
+    /// With the model that is trained when none is named.
+    pub fn of_default_model(self) -> TrainArguments {
+        TrainArguments { model: ModelName::default(), options: self }
     }
 }
 
@@ -80,7 +76,7 @@ fn learning_rate(text: &str) -> Result<f64, String> {
 /// A training with all choices made.
 struct Training<'a> {
     recipe: &'a Recipe,
-    arguments: &'a TrainArguments,
+    options: &'a TrainOptions,
     train: Dataset,
     test: Dataset,
     epochs: usize,
@@ -97,16 +93,17 @@ struct Trained {
 
 /// Trains a model.
 pub(crate) fn run(arguments: &TrainArguments, out: &mut impl Write) -> Result<(), CliError> {
-    let recipe = arguments.model.recipe();
-    let split = arguments.model.data(&arguments.data)?;
+    let TrainArguments { model, options } = arguments;
+    let recipe = model.recipe();
+    let split = model.data(&options.data)?;
     let training = Training {
         recipe: &recipe,
-        arguments,
+        options,
         train: split.train,
         test: split.test,
-        epochs: arguments.epochs.map_or(recipe.epochs, |epochs| epochs as usize),
-        batch: arguments.batch.map_or(recipe.batch, |batch| batch as usize),
-        learning_rate: arguments.lr.unwrap_or(recipe.learning_rate),
+        epochs: options.epochs.map_or(recipe.epochs, |epochs| epochs as usize),
+        batch: options.batch.map_or(recipe.batch, |batch| batch as usize),
+        learning_rate: options.lr.unwrap_or(recipe.learning_rate),
     };
     training.run(out)
 }
@@ -119,7 +116,7 @@ impl Training<'_> {
             return Err(CliError::Arguments(problem));
         }
         let start = Instant::now();
-        let mut trainer = self.compile(self.arguments.eager)?;
+        let mut trainer = self.compile(self.options.eager)?;
         self.describe(&trainer, start.elapsed(), out)?;
         let trained = self.train(&mut trainer, out)?;
         let (loss, accuracy) = self.evaluate(&mut trainer)?;
@@ -131,11 +128,11 @@ impl Training<'_> {
             trained.elapsed.as_secs_f64(),
             threads(trainer.threads()),
         )?;
-        if let Some(path) = &self.arguments.save {
+        if let Some(path) = &self.options.save {
             trainer.save(path)?;
             writeln!(out, "parameters saved to {}", path.display())?;
         }
-        if let Some(path) = &self.arguments.plot {
+        if let Some(path) = &self.options.plot {
             plot::loss_curve(path, self.recipe.name, &[("loss", trained.losses)])?;
             writeln!(out, "losses drawn in {}", path.display())?;
         }
@@ -143,9 +140,9 @@ impl Training<'_> {
     }
 
     fn compile(&self, eager: bool) -> Result<Trainer<'_>, CliError> {
-        let builder = self.recipe.trainer(self.learning_rate).seed(self.arguments.seed).eager(eager);
+        let builder = self.recipe.trainer(self.learning_rate).seed(self.options.seed).eager(eager);
         let [inputs, targets] = self.recipe.types(self.batch);
-        Ok(builder.threads(n_threads(self.arguments.threads)).compile(inputs, targets)?)
+        Ok(builder.threads(n_threads(self.options.threads)).compile(inputs, targets)?)
     }
 
     fn describe(&self, trainer: &Trainer<'_>, time: Duration, out: &mut impl Write) -> Result<(), CliError> {
@@ -189,7 +186,7 @@ impl Training<'_> {
 
     fn train(&self, trainer: &mut Trainer<'_>, out: &mut impl Write) -> Result<Trained, CliError> {
         let loader = Loader::new(&self.train, self.batch);
-        let loader = loader.shuffled(self.arguments.seed).remainder(Remainder::Drop);
+        let loader = loader.shuffled(self.options.seed).remainder(Remainder::Drop);
         let steps = self.epochs * loader.n_batches();
         let progress = Progress::new(self.epochs, loader.n_batches());
         let mut trained = Trained { losses: Vec::new(), steps: 0, elapsed: Duration::ZERO };
@@ -213,7 +210,7 @@ impl Training<'_> {
                 let loss = sum / loader.n_batches() as f32;
                 progress.show(Standing { epoch: epoch + 1, loss, accuracy }, out)?;
                 // Written beside and renamed: whoever stops the program has the last file, whole.
-                if let Some(path) = &self.arguments.save {
+                if let Some(path) = &self.options.save {
                     trainer.save(path)?;
                 }
             }
@@ -241,12 +238,12 @@ impl Training<'_> {
         mut trainer: Trainer<'_>,
         out: &mut impl Write,
     ) -> Result<(), CliError> {
-        let mut other = self.compile(!self.arguments.eager)?;
+        let mut other = self.compile(!self.options.eager)?;
         let first: Vec<usize> = (0..self.batch).collect();
         let (x, y) = self.train.gather(&first);
         let this = step_time(&mut trainer, &x, &y)?;
         let that = step_time(&mut other, &x, &y)?;
-        let (compiled, eager) = if self.arguments.eager { (that, this) } else { (this, that) };
+        let (compiled, eager) = if self.options.eager { (that, this) } else { (this, that) };
         writeln!(
             out,
             "a step takes {} compiled, {} eager: {:.1} times as fast",

@@ -1,4 +1,4 @@
-//! `kiln verify`: the compiled step of a model beside the reference interpreter.
+//! `kiln verify`: the step of a model, compiled or op by op, beside the reference interpreter.
 
 use super::error::CliError;
 use super::recipe::{ModelName, n_threads};
@@ -23,6 +23,9 @@ pub(crate) struct VerifyArguments {
     /// Threads that run the program; all of the machine's unless it is given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Verify ops that are computed one by one, as eager training does, in place of the compiled program.
+    #[arg(long)]
+    eager: bool,
     /// What parameters and batches follow from.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -33,7 +36,7 @@ pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<(
     let recipe = arguments.model.recipe();
     let batch = arguments.batch as usize;
     let [inputs, targets] = recipe.types(batch);
-    let trainer = recipe.trainer(recipe.learning_rate).seed(arguments.seed);
+    let trainer = recipe.trainer(recipe.learning_rate).seed(arguments.seed).eager(arguments.eager);
     let mut trainer = trainer.threads(n_threads(arguments.threads)).compile(inputs, targets)?;
     // Some steps first: momenta that are all zero would hide mistakes.
     for step in 0..arguments.steps {
@@ -41,7 +44,8 @@ pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<(
         trainer.step(&x, &y)?;
     }
     let (x, y) = recipe.random_batch(batch, arguments.seed);
-    let verification = trainer.verify(&x, &y)?;
+    let verification =
+        if arguments.eager { trainer.verify_eager(&x, &y)? } else { trainer.verify(&x, &y)? };
     write!(out, "{verification}")?;
     if verification.is_good() { Ok(()) } else { Err(CliError::Verification(recipe.name)) }
 }

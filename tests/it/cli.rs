@@ -100,8 +100,11 @@ fn parameters_and_pictures_are_written() {
 
 #[test]
 fn eager_training_is_a_flag_away() {
-    let (out, _) = kiln(0, &["train", "digits-mlp", "--eager", "--epochs", "1", "--threads", "1"]);
-    assert!(out.contains("op by op") && out.contains("epoch 1/1"), "{out}");
+    let options = ["--eager", "--epochs", "1", "--threads", "1"];
+    for begin in [&["train", "digits-mlp"][..], &[]] {
+        let (out, _) = kiln(0, &[begin, &options].concat());
+        assert!(out.contains("op by op") && out.contains("epoch 1/1"), "{out}");
+    }
 }
 
 #[test]
@@ -122,6 +125,12 @@ fn every_stage_has_a_text() {
     }
     let (out, _) = kiln(0, &["dump", "xor", "--after", "eliminate_common"]);
     assert!(out.contains("of `eliminate_common`\ngraph train("), "{out}");
+}
+
+#[test]
+fn ops_that_are_computed_one_by_one_are_verified() {
+    let (out, _) = kiln(0, &["verify", "xor", "--threads", "2", "--eager"]);
+    assert!(out.contains(" op: sigmoid\n") && out.contains("`train` is right: "), "{out}");
 }
 
 #[test]

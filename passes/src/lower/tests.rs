@@ -3,12 +3,12 @@
 
 use super::*;
 use crate::plan_memory::{PlanError, check};
+use crate::print_lowered::schedule;
 use insta::assert_snapshot;
-use kiln_ir::kernel::{Copy, KernelKind, Place};
+use kiln_ir::kernel::{Copy, Place};
 use kiln_ir::random_graph::{RandomConfig, choices, random_graph};
 use kiln_ir::{Names, parse};
 use proptest::prelude::*;
-use std::fmt::Write;
 
 fn lowered(text: &str) -> (Graph, Lowered) {
     let mut graph = parse(text).unwrap_or_else(|error| panic!("{error}"));
@@ -17,48 +17,10 @@ fn lowered(text: &str) -> (Graph, Lowered) {
     (graph, lowered)
 }
 
-/// The kernels in order with what they compute, read and write, and the places of what they write.
+/// The schedule of a graph: kernels in order, what they read, write and fuse, and where it lies.
 fn program(text: &str) -> String {
-    let (graph, Lowered { schedule, plan, .. }) = lowered(text);
-    let names = Names::new(&graph);
-    let list = |nodes: &[NodeId]| {
-        let names: Vec<String> = nodes.iter().map(|&node| format!("%{}", names.get(node))).collect();
-        names.join(", ")
-    };
-    let mut text = String::new();
-    for (k, kernel) in schedule.kernels.iter().enumerate() {
-        let writes: Vec<String> = (kernel.writes.iter())
-            .map(|&node| match plan.placement(node).place {
-                Place::Arena(offset) => format!("%{} at {offset}", names.get(node)),
-                Place::Input(i) => {
-                    format!("%{} in place of {}", names.get(node), list(&graph.inputs()[i..=i]))
-                }
-                Place::Constant => unreachable!("a kernel writes no constant"),
-            })
-            .collect();
-        let kind = match kernel.kind {
-            KernelKind::Loop => "loop",
-            KernelKind::Contraction(_) => "contraction",
-            KernelKind::ScatterAdd(_) => "scatter-add",
-            KernelKind::WindowPut(_) => "window-put",
-            KernelKind::Cumulative(_) => "cumulative",
-            KernelKind::Repeat(_) => "repeat",
-        };
-        let (members, reads) = (list(&kernel.members), list(&kernel.reads));
-        let reduced = if kernel.reduced.is_empty() {
-            String::new()
-        } else {
-            format!(" over axes {:?}", &kernel.reduced[..])
-        };
-        writeln!(text, "k{k} {kind} {}{reduced}: {members}", kernel.domain).expect("a string takes all");
-        writeln!(text, "    {reads} -> {}", writes.join(", ")).expect("as above");
-    }
-    for Copy { from, to } in &plan.copies {
-        writeln!(text, "copy %{} to {}", names.get(*from), list(&graph.inputs()[*to..=*to]))
-            .expect("as above");
-    }
-    writeln!(text, "arena {} of {} bytes", plan.arena_bytes, plan.bytes_without_reuse).expect("as above");
-    text
+    let (graph, lowered) = lowered(text);
+    schedule(&graph, &lowered)
 }
 
 #[test]
@@ -78,9 +40,8 @@ fn a_row_that_is_reduced_and_used_again_is_one_kernel() {
             return %y
         }"
     ), @"
-    k0 loop [64, 40] over axes [1]: %sum, %centered, %square, %variance, %root, %normal, %y
-        %x, %scale -> %y at 0
-    arena 10240 of 10240 bytes
+    schedule norm: 1 kernel, arena 10 KiB (10 KiB without reuse)
+        k0 loop  %x, %scale -> %y [0..10240]   2 reduce_sum, sub, 3 mul, rsqrt   15.4 kFLOP
     ");
 }
 
@@ -95,9 +56,8 @@ fn elementwise_work_after_a_large_product_is_its_epilogue() {
             return %t
         }"
     ), @"
-    k0 contraction [64, 48]: %d, %y, %t
-        %x, %w, %b -> %d at 0, %t at 12288
-    arena 24576 of 24576 bytes
+    schedule dense: 1 kernel, arena 24 KiB (24 KiB without reuse)
+        k0 contraction  %x, %w, %b -> %d [0..12288], %t [12288..24576]   dot, add, tanh   202.8 kFLOP
     ");
 }
 
@@ -111,11 +71,9 @@ fn what_is_needed_at_another_index_is_not_fused() {
             return %z
         }"
     ), @"
-    k0 loop [7, 7]: %e
-        %x -> %e at 0
-    k1 loop [7, 7]: %z
-        %e -> %z at 256
-    arena 512 of 512 bytes
+    schedule transposed: 2 kernels, arena 512 B (512 B without reuse)
+        k0 loop  %x -> %e [0..196]   exp   49 FLOP
+        k1 loop  %e -> %z [256..452]   mul   49 FLOP
     ");
 }
 
@@ -129,13 +87,10 @@ fn what_another_kernel_stands_between_is_not_fused() {
             return %z
         }"
     ), @"
-    k0 loop [9, 5]: %e
-        %x -> %e at 0
-    k1 cumulative [9, 5]: %c
-        %e -> %c at 192
-    k2 loop [9, 5]: %z
-        %e, %c -> %z at 0
-    arena 384 of 576 bytes
+    schedule between: 3 kernels, arena 384 B (576 B without reuse)
+        k0 loop  %x -> %e [0..180]   exp   45 FLOP
+        k1 cumulative  %e -> %c [192..372]   cumulative_sum   45 FLOP
+        k2 loop  %e, %c -> %z [0..180] over %e   mul   45 FLOP
     ");
 }
 
@@ -148,11 +103,9 @@ fn independent_values_are_not_fused() {
             return %a, %b
         }"
     ), @"
-    k0 loop [6]: %a
-        %x -> %a at 0
-    k1 loop [6]: %b
-        %y -> %b at 64
-    arena 128 of 128 bytes
+    schedule apart: 2 kernels, arena 128 B (128 B without reuse)
+        k0 loop  %x -> %a [0..24]   exp   6 FLOP
+        k1 loop  %y -> %b [64..88]   exp   6 FLOP
     ");
 }
 
@@ -166,11 +119,9 @@ fn reductions_over_other_axes_are_kernels_of_their_own() {
             return %rows, %columns
         }"
     ), @"
-    k0 loop [80, 70] over axes [1]: %e, %rows
-        %x -> %e at 0, %rows at 22400
-    k1 loop [80, 70] over axes [0]: %columns
-        %e -> %columns at 22720
-    arena 23040 of 23040 bytes
+    schedule both: 2 kernels, arena 22.5 KiB (22.5 KiB without reuse)
+        k0 loop  %x -> %e [0..22400], %rows [22400..22720]   exp, reduce_sum   11.2 kFLOP
+        k1 loop  %e -> %columns [22720..23000]   reduce_sum   5.6 kFLOP
     ");
 }
 
@@ -184,13 +135,10 @@ fn state_is_updated_in_place_when_all_have_read_it() {
             return %w.next => %w, %rows, %sum
         }"
     ), @"
-    k0 loop [40, 30] over axes [1]: %rows
-        %w -> %rows at 0
-    k1 loop [40, 30] over axes [0]: %sum
-        %w -> %sum at 192
-    k2 loop [40, 30]: %w.next
-        %w, %x -> %w.next in place of %w
-    arena 320 of 320 bytes
+    schedule step: 3 kernels, arena 320 B (320 B without reuse)
+        k0 loop  %w -> %rows [0..160]   reduce_sum   1.2 kFLOP
+        k1 loop  %w -> %sum [192..312]   reduce_sum   1.2 kFLOP
+        k2 loop  %w, %x -> %w.next in %w   sub   1.2 kFLOP
     ");
 }
 
@@ -203,29 +151,22 @@ fn state_that_is_read_at_another_index_is_copied() {
             return %w.next => %w, %w => %v
         }"
     ), @"
-    k0 loop [30, 30]: %w.next
-        %w -> %w.next at 0
-    k1 loop [30, 30]: %reshape
-        %w -> %reshape in place of %v
-    copy %w.next to %w
-    arena 3648 of 3648 bytes
+    schedule step: 2 kernels, arena 3.6 KiB (3.6 KiB without reuse)
+        k0 loop  %w -> %w.next [0..3600]   add   900 FLOP
+        k1 loop  %w -> %reshape in %v   reshape   0 FLOP
+        copy %w.next -> %w
     ");
 }
 
 #[test]
 fn memory_is_used_again() {
     assert_snapshot!(program(CHAIN), @"
-    k0 cumulative [16, 16]: %a
-        %x -> %a at 0
-    k1 cumulative [16, 16]: %b
-        %a -> %b at 1024
-    k2 cumulative [16, 16]: %c
-        %b -> %c at 2048
-    k3 cumulative [16, 16]: %d
-        %c -> %d at 1024
-    k4 loop [16, 16]: %z
-        %a, %d -> %z at 0
-    arena 3072 of 5120 bytes
+    schedule chain: 5 kernels, arena 3 KiB (5 KiB without reuse)
+        k0 cumulative  %x -> %a [0..1024]   cumulative_sum   256 FLOP
+        k1 cumulative  %a -> %b [1024..2048]   cumulative_sum   256 FLOP
+        k2 cumulative  %b -> %c [2048..3072]   cumulative_sum   256 FLOP
+        k3 cumulative  %c -> %d [1024..2048]   cumulative_sum   256 FLOP
+        k4 loop  %a, %d -> %z [0..1024] over %a   add   256 FLOP
     ");
 }
 
