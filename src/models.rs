@@ -3,6 +3,20 @@
 //! Their parameters have the names and shapes of the same models in PyTorch, so that a `state_dict` of one can be
 //! loaded into the other.
 
+mod char_lstm;
+mod dcgan;
+mod ddpm;
+mod gpt;
+mod resnet;
+mod vae;
+
+pub use char_lstm::CharLstm;
+pub use dcgan::{Dcgan, Discriminator, Generator};
+pub use ddpm::{Ddpm, DdpmBlock};
+pub use gpt::{Gpt, GptBlock, GptConfig};
+pub use resnet::{BasicBlock, Resnet18};
+pub use vae::Vae;
+
 use crate::nn::{Conv2d, Dropout, Linear, MaxPool2d, Model};
 use crate::tensor::Tensor;
 

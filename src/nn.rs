@@ -24,6 +24,8 @@
 //! ```
 
 mod activation;
+mod attention;
+mod batch_norm;
 mod conv;
 mod embedding;
 mod init;
@@ -32,26 +34,36 @@ mod module;
 mod norm;
 mod param;
 mod pool;
+mod position;
 mod recurrent;
+mod regularize;
 mod sequential;
 mod simple;
+mod transformer;
 
 pub use activation::{
     Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid,
     LogSoftmax, Mish, Prelu, Relu, Relu6, Rrelu, Selu, Sigmoid, Silu, Softmax, Softmax2d, Softmin, Softplus,
     Softshrink, Softsign, Tanh, Tanhshrink, Threshold,
 };
-pub use conv::{Conv, Conv1d, Conv2d, Conv3d};
+pub use attention::{Mask, MultiheadAttention};
+pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d,
+};
 pub use embedding::Embedding;
 pub use init::Init;
 pub use linear::Linear;
 pub use module::{Model, Module, Visitor, parameters_of};
-pub use norm::LayerNorm;
+pub use norm::{GroupNorm, InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, RmsNorm};
 pub use param::Param;
 pub(crate) use param::ParamId;
 pub use pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use position::{LearnedPositions, RotaryEmbedding, SinusoidalPositions};
 pub use recurrent::{
     CellKind, CellWeights, Gru, GruCell, Lstm, LstmCell, RecurrentOptions, Rnn, RnnCell, cell, recurrent,
 };
+pub use regularize::{ActivityRegularization, ChannelDropout, GaussianNoise, Residual};
 pub use sequential::Sequential;
 pub use simple::{Dropout, Flatten};
+pub use transformer::{TransformerDecoderLayer, TransformerEncoderLayer};

@@ -4,6 +4,7 @@ use crate::kernels::isa::Isa;
 use crate::kernels::random::Stream;
 use crate::state::write_bytes;
 use kiln_ir::{DType, Literal, TensorData, TensorType};
+use std::ops::Range;
 
 /// The distribution that a parameter is drawn from.
 ///
@@ -52,6 +53,18 @@ pub enum Init {
         /// The slope of the leaky ReLU below 0.
         slope: f64,
     },
+    /// Normal with deviation `gain / sqrt(fan out)`, with the gain of a leaky ReLU.
+    KaimingNormalFanOut {
+        /// The slope of the leaky ReLU below 0.
+        slope: f64,
+    },
+    /// As another, but for one row (index along the first axis) of zeros.
+    WithZeroRow {
+        /// How the other rows start.
+        init: Box<Init>,
+        /// The row.
+        row: usize,
+    },
 }
 
 impl Init {
@@ -68,6 +81,13 @@ impl Init {
 
     /// A value drawn with this seed; `index` tells the parameters of a model apart. Numbers have the precision of `f32`.
     pub fn sample(&self, ty: &TensorType, seed: u64, index: u64) -> TensorData {
+        if let Init::WithZeroRow { init, row } = self {
+            let full = init.sample(ty, seed, index);
+            let row = row_range(&ty.shape, *row);
+            return TensorData::from_fn(ty, |i| {
+                if row.contains(&i) { Literal::zero(ty.dtype) } else { full.get(i) }
+            });
+        }
         let distribution = self.distribution(&ty.shape);
         if let Distribution::Constant(value) = distribution {
             return TensorData::filled(ty.shape.clone(), Literal::from_f64(ty.dtype, value));
@@ -84,6 +104,12 @@ impl Init {
 
     /// Writes what [`sample`](Init::sample) returns over the bytes of a buffer, which are zero.
     pub(crate) fn write(&self, ty: &TensorType, seed: u64, index: u64, bytes: &mut [u8]) {
+        if let Init::WithZeroRow { init, row } = self {
+            init.write(ty, seed, index, bytes);
+            let (row, size) = (row_range(&ty.shape, *row), ty.dtype.n_bytes());
+            bytes[row.start * size..row.end * size].fill(0);
+            return;
+        }
         match (self.distribution(&ty.shape), ty.dtype) {
             // The bits of 0; those of -0 are others.
             (Distribution::Constant(value), _) if value.to_bits() == 0 => {}
@@ -119,6 +145,8 @@ impl Init {
             Init::XavierNormal { gain } => normal(gain * (2.0 / (fan_in + fan_out)).sqrt()),
             Init::KaimingUniform { slope } => uniform(leaky_gain(slope) * (3.0 / fan_in).sqrt()),
             Init::KaimingNormal { slope } => normal(leaky_gain(slope) / fan_in.sqrt()),
+            Init::KaimingNormalFanOut { slope } => normal(leaky_gain(slope) / fan_out.sqrt()),
+            Init::WithZeroRow { ref init, .. } => init.distribution(shape),
         }
     }
 }
@@ -145,6 +173,12 @@ impl Distribution {
             Distribution::Normal { mean, std } => stream.normal(n, mean as f32, std as f32, take),
         }
     }
+}
+
+/// The elements of a row, none when there is no such row.
+fn row_range(shape: &[usize], row: usize) -> Range<usize> {
+    let (n_rows, width) = (shape.first().copied().unwrap_or(0), shape.iter().skip(1).product::<usize>());
+    if row < n_rows { row * width..(row + 1) * width } else { 0..0 }
 }
 
 /// Fan in and fan out; a vector counts as its own fan.

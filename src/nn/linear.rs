@@ -28,6 +28,16 @@ impl Linear {
     pub fn without_bias(self) -> Linear {
         Linear { bias: None, ..self }
     }
+
+    /// The same with another start of the weight.
+    pub fn weight_init(self, init: Init) -> Linear {
+        Linear { weight: self.weight.with_init(init), ..self }
+    }
+
+    /// The same with another start of the bias, if it has one.
+    pub fn bias_init(self, init: Init) -> Linear {
+        Linear { bias: self.bias.map(|bias| bias.with_init(init)), ..self }
+    }
 }
 
 impl Model for Linear {

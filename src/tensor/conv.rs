@@ -168,7 +168,8 @@ impl Tensor {
         self.cast(dtype).record(Op::Conv(conv), &[&weight.cast(dtype)]).add_channel_bias(bias)
     }
 
-    fn conv_transpose(
+    #[track_caller]
+    pub(crate) fn conv_transpose(
         &self,
         op: &'static str,
         n: usize,

@@ -274,11 +274,12 @@ impl Tensor {
     #[track_caller]
     pub fn attention(&self, key: &Tensor, value: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         let width = self.extents().last().copied().unwrap_or(1) as f64;
-        self.attention_scaled(key, value, mask, causal, width.sqrt().recip())
+        self.attention_scaled(key, value, mask, causal, width.sqrt().recip(), 0.0)
     }
 
-    /// As [`attention`](Tensor::attention), with another factor than `1 / sqrt(width)`. Heads (axis -3) of keys and values
-    /// may be fewer than those of queries, by a whole factor: each then serves as many neighbouring queries.
+    /// As [`attention`](Tensor::attention), with another factor than `1 / sqrt(width)`, and with a share of the weights
+    /// dropped in training. Heads (axis -3) of keys and values may be fewer than those of queries, by a whole factor: each
+    /// then serves as many neighbouring queries.
     ///
     /// Source of the grouping: Ainslie and others, *GQA: Training Generalized Multi-Query Transformer Models*, 2023.
     #[track_caller]
@@ -289,6 +290,7 @@ impl Tensor {
         mask: Option<&Tensor>,
         causal: bool,
         scale: f64,
+        dropout: f64,
     ) -> Tensor {
         self.within("attention", || {
             if let Err(poisoned) = self.require_float("attention") {
@@ -309,7 +311,7 @@ impl Tensor {
                 Some(mask) => scores + mask,
                 None => scores,
             };
-            scores.softmax(-1).matmul(&value)
+            scores.softmax(-1).dropout(dropout).matmul(&value)
         })
     }
 

@@ -3,7 +3,7 @@
 //! Shapes: `[n, c, spatial..]`. Types: floats. Errors: other ranks.
 
 use super::unfold::adaptive;
-use super::{Border, Tensor};
+use super::{Border, PerAxis, Tensor};
 use kiln_ir::{DType, TensorData};
 
 /// How the elements between those of an image are found.
@@ -32,7 +32,8 @@ impl Tensor {
     /// Images in other sizes. `scale`, if there is one for an axis, is the factor between the sizes; otherwise it follows
     /// from them.
     ///
-    /// Shapes: `[n, c, spatial..]` -> `[n, c, extents..]`. Each spatial axis is a product with a matrix of weights.
+    /// Shapes: `[n, c, spatial..]` -> `[n, c, extents..]`. Each spatial axis is a product with a matrix of weights, or
+    /// repeats its elements where these are a whole number of times as many nearest ones.
     ///
     /// ```
     /// # use kiln::prelude::*;
@@ -55,10 +56,45 @@ impl Tensor {
                     return self.refuse("interpolate", "an axis has no elements");
                 }
                 let step = scale.get(a).map_or(extent as f64 / out as f64, |scale| scale.recip());
+                let is_nearest = matches!(mode, Resample::Nearest | Resample::NearestExact);
+                if is_nearest && out % extent == 0 && step * out as f64 == extent as f64 {
+                    y = y.repeated(a + 2, out / extent);
+                    continue;
+                }
                 let rows = self.constant(TensorData::new([out, extent], weights(mode, extent, out, step)));
                 y = y.movedim(axis, -1).linear(&rows.cast(self.dtype()), None).movedim(-1, axis);
             }
             y
+        })
+    }
+
+    /// Each element `n` times along an axis.
+    fn repeated(&self, axis: usize, n: usize) -> Tensor {
+        let mut extents: Vec<i64> = self.extents().iter().map(|&extent| extent as i64).collect();
+        extents.insert(axis + 1, n as i64);
+        let repeated = self.unsqueeze(axis as i64 + 1).expand(extents);
+        repeated.flatten(axis as i64, axis as i64 + 1)
+    }
+
+    /// Images with each element `scale` times along each spatial axis: nearest neighbours.
+    ///
+    /// Shapes: `[n, c, spatial..]`. Errors: not one scale, or one for each spatial axis.
+    ///
+    /// ```
+    /// # use kiln::prelude::*;
+    /// # let tracer = Tracer::new("upsample");
+    /// # let x = tracer.input("x", f32(&[2, 3, 4, 5]));
+    /// assert_eq!(x.upsample_nearest(2).extents(), [2, 3, 8, 10]);
+    /// ```
+    #[track_caller]
+    pub fn upsample_nearest(&self, scale: impl Into<PerAxis>) -> Tensor {
+        let n_spatial = self.rank().checked_sub(2).filter(|&n| n > 0);
+        let Some(scales) = n_spatial.and_then(|n| scale.into().resolve(n)) else {
+            return self.refuse("upsample_nearest", "it needs one scale, or one for each spatial axis");
+        };
+        self.within("upsample_nearest", || {
+            let axes = scales.iter().enumerate();
+            axes.fold(self.clone(), |y, (axis, &scale)| y.repeated(axis + 2, scale))
         })
     }
 

@@ -36,6 +36,26 @@ impl Tensor {
         })
     }
 
+    /// In training, each channel (axis 1) of each sample is zero with probability `p` and otherwise multiplied by
+    /// `1 / (1 - p)`; outside of training, `self`. Shapes: `[n, c, ..]`.
+    ///
+    /// Source: Tompson and others, *Efficient Object Localization Using Convolutional Networks*, 2015.
+    #[track_caller]
+    pub fn dropout_channels(&self, p: f64) -> Tensor {
+        if p == 0.0 || !self.tracer().is_training() {
+            return self.clone();
+        }
+        self.within("dropout_channels", || {
+            let [n, c, ..] = *self.extents() else {
+                return self.refuse("dropout_channels", "it needs an axis of samples and one of channels");
+            };
+            let extents: Vec<usize> =
+                (0..self.rank()).map(|axis| [n, c].get(axis).copied().unwrap_or(1)).collect();
+            let ones = self.fill(self.dtype(), kiln_ir::Shape::new(&extents), 1.0);
+            self * ones.dropout(p)
+        })
+    }
+
     /// Random numbers of this tensor's type and shape, uniform in `0..1`, with 24 bits each.
     ///
     /// Types: floats. Errors: the trace has no random state.

@@ -6,6 +6,7 @@
 //! since noise only adds time, and `medians_of_runs` keeps all.
 
 mod measure;
+mod model;
 mod process;
 mod record;
 mod workload;

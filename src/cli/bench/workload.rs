@@ -6,11 +6,13 @@
 //! program does; bytes are operands and results of a kernel, the traffic of parameters in training.
 
 use super::measure::Running;
+use super::model::{self, ModelWorkload, Way};
 use crate::cli::error::CliError;
 use crate::cli::recipe::{ModelName, Recipe};
 use crate::compile::{CompileOptions, compile};
 use crate::eager::{CompiledEvaluator, SharedEvaluator, Value};
 use crate::executable::Executable;
+use crate::models::GptConfig;
 use crate::nn::Init;
 use crate::state::State;
 use crate::tensor::{ConvOptions, Tensor};
@@ -31,8 +33,30 @@ pub(super) enum Workload {
     Mlp,
     /// A step of `mnist-cnn`, 64 samples.
     Cnn,
+    /// A step of a recurrent model, 32 sequences of 64 characters.
+    Lstm,
+    /// A step of a small transformer, 12 sequences of 64 characters.
+    Gpt,
+    /// A step of a transformer of the size of GPT-2, one sequence of 256 tokens.
+    Gpt2,
+    /// A step of ResNet-18, 32 images of 32 x 32.
+    Resnet18,
+    /// A step of a variational autoencoder, 128 images of 784 pixels.
+    Vae,
+    /// A step of both networks of a DCGAN, 32 images of 32 x 32.
+    Dcgan,
+    /// A step of a diffusion model, 32 images of 32 x 32.
+    Ddpm,
     /// A prediction of `mnist-mlp` for one sample.
     MlpInfer,
+    /// A prediction of `gpt` for one sequence.
+    GptInfer,
+    /// A prediction of `gpt2` for one sequence.
+    #[value(name = "gpt2-infer")]
+    Gpt2Infer,
+    /// A prediction of `resnet18` for one image.
+    #[value(name = "resnet18-infer")]
+    Resnet18Infer,
     /// tanh(a x + b) sigmoid(x) + x^2 / 2 over 16 million elements.
     Pointwise,
     /// Softmax over the rows of [8192, 1024].
@@ -55,6 +79,8 @@ pub(super) enum Workload {
     MatmulBiasGelu,
     /// A convolution 3 x 3 of 64 to 64 channels over [32, 64, 32, 32].
     Conv2d,
+    /// Causal attention over [8, 12, 512, 64], and its gradient.
+    Attention,
 }
 
 /// Work of one step.
@@ -84,7 +110,17 @@ impl Workload {
             Workload::Xor => "xor",
             Workload::Mlp => "mlp",
             Workload::Cnn => "cnn",
+            Workload::Lstm => "lstm",
+            Workload::Gpt => "gpt",
+            Workload::Gpt2 => "gpt2",
+            Workload::Resnet18 => "resnet18",
+            Workload::Vae => "vae",
+            Workload::Dcgan => "dcgan",
+            Workload::Ddpm => "ddpm",
             Workload::MlpInfer => "mlp-infer",
+            Workload::GptInfer => "gpt-infer",
+            Workload::Gpt2Infer => "gpt2-infer",
+            Workload::Resnet18Infer => "resnet18-infer",
             Workload::Pointwise => "pointwise",
             Workload::Softmax => "softmax",
             Workload::Layernorm => "layernorm",
@@ -94,6 +130,7 @@ impl Workload {
             Workload::Matmul2048 => "matmul-2048",
             Workload::MatmulBiasGelu => "matmul-bias-gelu",
             Workload::Conv2d => "conv2d",
+            Workload::Attention => "attention",
         }
     }
 
@@ -113,10 +150,18 @@ impl Workload {
                 let layers = [convolutions[0], convolutions[1], 9216 * 128, 128 * 10];
                 training(64, &layers, 1_199_882, 10)
             }
-            Workload::MlpInfer => Work {
-                flops: Some(2.0 * (784 * 512 + 512 * 256 + 256 * 10) as f64),
-                bytes: Some(F32 * 535_818.0),
-            },
+            // No gradient ends at the input of a first layer that is a table.
+            Workload::Lstm => training(32, &[0, 64 * ((128 + 256) * 1024 + 256 * 65)], 420_289, 10),
+            Workload::Gpt => training(12, &[0, gpt_multiply_adds(GptConfig::SMALL)], 804_096, 10),
+            Workload::Gpt2 => training(1, &[0, gpt_multiply_adds(GptConfig::GPT2)], 123_849_984, 10),
+            Workload::Resnet18 => training(32, &RESNET18_MULTIPLY_ADDS, 11_173_962, 8),
+            Workload::Vae => training(128, &[784 * 400, 3 * 400 * 20, 400 * 784], 652_824, 10),
+            Workload::Dcgan => dcgan(),
+            Workload::Ddpm => training(32, &DDPM_MULTIPLY_ADDS, 797_345, 10),
+            Workload::MlpInfer => inference(784 * 512 + 512 * 256 + 256 * 10, 535_818),
+            Workload::GptInfer => inference(gpt_multiply_adds(GptConfig::SMALL), 804_096),
+            Workload::Gpt2Infer => inference(gpt_multiply_adds(GptConfig::GPT2), 123_849_984),
+            Workload::Resnet18Infer => inference(RESNET18_MULTIPLY_ADDS.iter().sum(), 11_173_962),
             Workload::Pointwise => kernel(0, 2 * POINTWISE_N),
             Workload::Softmax | Workload::Layernorm => kernel(0, 2 * ROWS[0] * ROWS[1]),
             Workload::Matmul256 => kernel(256 * 256 * 256, 3 * 256 * 256),
@@ -125,6 +170,8 @@ impl Workload {
             Workload::Matmul2048 => kernel(2048 * 2048 * 2048, 3 * 2048 * 2048),
             Workload::MatmulBiasGelu => kernel(1024 * 768 * 3072, 1024 * 768 + 768 * 3072 + 1024 * 3072),
             Workload::Conv2d => kernel(32 * 32 * 32 * 64 * 64 * 9, 2 * 32 * 64 * 1024),
+            // Two products forward and five backward, which computes the scores again; half of each is masked.
+            Workload::Attention => kernel(7 * 8 * 12 * 512 * 512 * 64 / 2, 8 * 8 * 12 * 512 * 64),
         }
     }
 
@@ -143,10 +190,21 @@ impl Workload {
             };
         let mut measure = Some(measure);
         let mut once = |running: &mut dyn Running| measure.take().expect("each workload runs once")(running);
+        let way = Way { threads, eager };
         match self {
             Workload::Xor => training(ModelName::Xor, &mut once),
             Workload::Mlp => training(ModelName::MnistMlp, &mut once),
             Workload::Cnn => training(ModelName::MnistCnn, &mut once),
+            Workload::Lstm => model::run(ModelWorkload::Lstm, way, once),
+            Workload::Gpt => model::run(ModelWorkload::Gpt, way, once),
+            Workload::Gpt2 => model::run(ModelWorkload::Gpt2, way, once),
+            Workload::Resnet18 => model::run(ModelWorkload::Resnet18, way, once),
+            Workload::Vae => model::run(ModelWorkload::Vae, way, once),
+            Workload::Dcgan => model::run(ModelWorkload::Dcgan, way, once),
+            Workload::Ddpm => model::run(ModelWorkload::Ddpm, way, once),
+            Workload::GptInfer => model::run(ModelWorkload::GptInfer, way, once),
+            Workload::Gpt2Infer => model::run(ModelWorkload::Gpt2Infer, way, once),
+            Workload::Resnet18Infer => model::run(ModelWorkload::Resnet18Infer, way, once),
             Workload::MlpInfer => {
                 let recipe = ModelName::MnistMlp.recipe();
                 let (x, _) = recipe.random_batch(1, 1);
@@ -162,7 +220,8 @@ impl Workload {
             | Workload::Matmul1024
             | Workload::Matmul2048
             | Workload::MatmulBiasGelu
-            | Workload::Conv2d => {
+            | Workload::Conv2d
+            | Workload::Attention => {
                 let operands: Vec<Value> = self.operands();
                 if eager {
                     once(&mut EagerKernel {
@@ -182,7 +241,21 @@ impl Workload {
     /// The operands of a kernel: normal numbers.
     fn operands(self) -> Vec<Value> {
         let shapes: Vec<Vec<usize>> = match self {
-            Workload::Xor | Workload::Mlp | Workload::Cnn | Workload::MlpInfer => Vec::new(),
+            Workload::Attention => vec![vec![8, 12, 512, 64]; 4],
+            Workload::Xor
+            | Workload::Mlp
+            | Workload::Cnn
+            | Workload::Lstm
+            | Workload::Gpt
+            | Workload::Gpt2
+            | Workload::Resnet18
+            | Workload::Vae
+            | Workload::Dcgan
+            | Workload::Ddpm
+            | Workload::MlpInfer
+            | Workload::GptInfer
+            | Workload::Gpt2Infer
+            | Workload::Resnet18Infer => Vec::new(),
             Workload::Pointwise => vec![vec![POINTWISE_N]],
             Workload::Softmax => vec![ROWS.to_vec()],
             Workload::Layernorm => vec![ROWS.to_vec(), vec![ROWS[1]], vec![ROWS[1]]],
@@ -201,8 +274,8 @@ impl Workload {
     }
 
     /// What a kernel computes.
-    fn compute(self, x: &[Tensor]) -> Tensor {
-        match self {
+    fn compute(self, x: &[Tensor]) -> Vec<Tensor> {
+        vec![match self {
             Workload::Pointwise => {
                 let gate = (&x[0] * POINTWISE_A + POINTWISE_B).tanh() * x[0].sigmoid();
                 gate + &x[0] * 0.5 * &x[0]
@@ -214,10 +287,26 @@ impl Workload {
             Workload::Matmul256 | Workload::Matmul512 | Workload::Matmul1024 | Workload::Matmul2048 => {
                 x[0].matmul(&x[1])
             }
-            Workload::Xor | Workload::Mlp | Workload::Cnn | Workload::MlpInfer => {
-                unreachable!("a model is no kernel")
+            Workload::Attention => {
+                // The last operand is the gradient of the result: that of the sum of their product.
+                let product = x[0].attention(&x[1], &x[2], None, true) * &x[3];
+                return x[0].tracer().gradient(&product.sum(..), &[&x[0], &x[1], &x[2]]);
             }
-        }
+            Workload::Xor
+            | Workload::Mlp
+            | Workload::Cnn
+            | Workload::Lstm
+            | Workload::Gpt
+            | Workload::Gpt2
+            | Workload::Resnet18
+            | Workload::Vae
+            | Workload::Dcgan
+            | Workload::Ddpm
+            | Workload::MlpInfer
+            | Workload::GptInfer
+            | Workload::Gpt2Infer
+            | Workload::Resnet18Infer => unreachable!("a model is no kernel"),
+        }]
     }
 }
 
@@ -226,6 +315,44 @@ impl Workload {
 fn training(batch: usize, layers: &[usize], n_parameters: usize, words: usize) -> Work {
     let multiply_adds = batch * (3 * layers.iter().sum::<usize>() - layers[0]);
     Work { flops: Some(2.0 * multiply_adds as f64), bytes: Some((4 * words * n_parameters) as f64) }
+}
+
+/// Work of a prediction.
+fn inference(multiply_adds: usize, n_parameters: usize) -> Work {
+    Work { flops: Some(2.0 * multiply_adds as f64), bytes: Some(4.0 * n_parameters as f64) }
+}
+
+/// Multiply-adds of a transformer for one sequence, of which attention is counted as if nothing were masked.
+fn gpt_multiply_adds(config: GptConfig) -> usize {
+    let GptConfig { layers, width, context, vocabulary, .. } = config;
+    let products = 12 * layers * width * width + vocabulary * width;
+    context * products + 2 * layers * context * context * width
+}
+
+/// Multiply-adds of ResNet-18 for one image: first convolution, the four stages, the last layer.
+const RESNET18_MULTIPLY_ADDS: [usize; 6] = {
+    const SAME: usize = 64 * 64 * 9 * 1024;
+    // Half the pixels along each axis and twice the channels: the first convolution of a stage is half of the others.
+    const STAGE: usize = 3 * SAME + SAME / 2 + 64 * 128 * 256;
+    [3 * 64 * 9 * 1024, 4 * SAME, STAGE, STAGE, STAGE, 512 * 10]
+};
+
+/// Multiply-adds of the diffusion model for one image: stem, the way down, the middle, the way up, the last convolution.
+const DDPM_MULTIPLY_ADDS: [usize; 5] = {
+    const BLOCK: usize = 2 * 32 * 32 * 9 * 1024;
+    // A block with a skip: its first convolution has twice the channels as input, and so has its way around.
+    const UP: usize = BLOCK + BLOCK + BLOCK / 2 + 64 * 32 * 1024;
+    [32 * 9 * 1024, 2 * (BLOCK + BLOCK / 4), BLOCK, 2 * UP, 32 * 9 * 1024]
+};
+
+/// Work of a step of the pair: the discriminator on real and made images, then the generator through it.
+fn dcgan() -> Work {
+    let (first_g, first_d) = (64 * 128 * 16, 32 * 16 * 256);
+    let generator = first_g + 128 * 64 * 16 * 16 + 64 * 32 * 16 * 64 + 32 * 16 * 256;
+    let discriminator = first_d + 32 * 64 * 16 * 64 + 64 * 128 * 16 * 16 + 128 * 16;
+    // Of the discriminator, the generator needs no gradients of parameters.
+    let multiply_adds = 3 * generator - first_g + 2 * (3 * discriminator - first_d) + 2 * discriminator;
+    Work { flops: Some(2.0 * 32.0 * multiply_adds as f64), bytes: Some(4.0 * 10.0 * 462_656.0) }
 }
 
 /// A step of training, again and again on one batch.
@@ -299,7 +426,7 @@ impl Kernel {
         let tracer = Tracer::new(self.workload.name());
         let named = |(i, value): (usize, &Value)| tracer.input(&format!("x{i}"), value.ty());
         let operands: Vec<Tensor> = self.operands.iter().enumerate().map(named).collect();
-        let graph = tracer.finish(&[&self.workload.compute(&operands)])?;
+        let graph = tracer.finish(&self.workload.compute(&operands).iter().collect::<Vec<_>>())?;
         Ok(compile(graph, &CompileOptions::new(0, self.threads)?))
     }
 }
@@ -345,7 +472,7 @@ impl Running for EagerKernel {
             self.operands.iter().map(|value| tracer.input_value("x", value.clone())).collect();
         let result = self.workload.compute(&operands);
         tracer.check()?;
-        self.result = result.value();
+        self.result = result[0].value();
         Ok(())
     }
 
@@ -371,6 +498,17 @@ mod tests {
         assert!((gflop(Workload::Cnn) - 4.580).abs() < 5e-3);
         assert_eq!(Workload::Softmax.work(), Work { flops: None, bytes: Some(67_108_864.0) });
         assert!((gflop(Workload::Conv2d) - 2.416).abs() < 1e-3);
+        let near = |workload, expected: f64| {
+            let found = gflop(workload);
+            assert!((found / expected - 1.0).abs() < 0.02, "{found} instead of {expected}");
+        };
+        near(Workload::Gpt, 3.96);
+        near(Workload::Gpt2, 197.0);
+        near(Workload::Resnet18, 106.5);
+        near(Workload::Vae, 0.42);
+        near(Workload::Dcgan, 3.05);
+        near(Workload::Ddpm, 31.7);
+        near(Workload::Attention, 11.27);
     }
 
     #[test]

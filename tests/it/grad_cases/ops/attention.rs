@@ -12,7 +12,7 @@ functions! {
             return not_supported("the numbers drawn by PyTorch's dropout");
         }
         let scale = scale.unwrap_or(1.0 / (query.extents()[query.rank() - 1] as f64).sqrt());
-        query.attention_scaled(&key, &value, attn_mask.as_ref(), is_causal, scale)
+        query.attention_scaled(&key, &value, attn_mask.as_ref(), is_causal, scale, 0.0)
     };
     "nn.MultiheadAttention": [
         _embed_dim: usize, num_heads: i64, _dropout: f64 = 0.0, _bias: bool = true, _add_bias_kv: bool = false,

@@ -1,0 +1,174 @@
+//! The layers of a transformer.
+//!
+//! Source: Vaswani and others, *Attention Is All You Need*, 2017, section 3; names and defaults are PyTorch's. With
+//! `norm_first` norms stand before attention and perceptron instead of after the sums, as in Xiong and others, *On Layer
+//! Normalization in the Transformer Architecture*, 2020.
+
+use super::{Dropout, LayerNorm, Linear, Mask, Model, MultiheadAttention};
+use crate::tensor::Tensor;
+
+/// Attention of a sequence to itself and a perceptron, each with a way around it.
+///
+/// Shapes: as [`MultiheadAttention`]. The options must be set before the first use.
+#[derive(Debug)]
+pub struct TransformerEncoderLayer {
+    /// The attention.
+    pub self_attn: MultiheadAttention,
+    /// Into the perceptron.
+    pub linear1: Linear,
+    /// Out of the perceptron.
+    pub linear2: Linear,
+    /// Of the attention.
+    pub norm1: LayerNorm,
+    /// Of the perceptron.
+    pub norm2: LayerNorm,
+    options: Options,
+}
+crate::parameters!(TransformerEncoderLayer { self_attn, linear1, linear2, norm1, norm2 });
+
+/// Attention of a sequence to itself, attention to another sequence, and a perceptron, each with a way around it.
+///
+/// Shapes: as [`MultiheadAttention`].
+#[derive(Debug)]
+pub struct TransformerDecoderLayer {
+    /// The attention of the sequence to itself.
+    pub self_attn: MultiheadAttention,
+    /// The attention to the other sequence.
+    pub multihead_attn: MultiheadAttention,
+    /// Into the perceptron.
+    pub linear1: Linear,
+    /// Out of the perceptron.
+    pub linear2: Linear,
+    /// Of the first attention.
+    pub norm1: LayerNorm,
+    /// Of the second attention.
+    pub norm2: LayerNorm,
+    /// Of the perceptron.
+    pub norm3: LayerNorm,
+    options: Options,
+}
+crate::parameters!(TransformerDecoderLayer {
+    self_attn,
+    multihead_attn,
+    linear1,
+    linear2,
+    norm1,
+    norm2,
+    norm3
+});
+
+/// What both layers have in common.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    dropout: f64,
+    norm_first: bool,
+    gelu: bool,
+}
+
+impl Options {
+    /// PyTorch's.
+    const DEFAULT: Options = Options { dropout: 0.1, norm_first: false, gelu: false };
+
+    /// `x + f(norm(x))`, or `norm(x + f(x))`.
+    fn around(self, x: &Tensor, norm: &LayerNorm, f: impl Fn(&Tensor) -> Tensor) -> Tensor {
+        let dropped = |x: &Tensor| Dropout(self.dropout).forward(&f(x));
+        if self.norm_first { x + dropped(&norm.forward(x)) } else { norm.forward(&(x + dropped(x))) }
+    }
+
+    fn perceptron(self, x: &Tensor, linear1: &Linear, linear2: &Linear) -> Tensor {
+        let hidden = linear1.forward(x);
+        let hidden = if self.gelu { hidden.gelu() } else { hidden.relu() };
+        linear2.forward(&Dropout(self.dropout).forward(&hidden))
+    }
+}
+
+/// The setters that both layers have.
+macro_rules! options {
+    ($layer:ident, [$($attention:ident),*]) => {
+        impl $layer {
+            /// The same with another share of dropped elements; 0.1 in PyTorch.
+            pub fn dropout(mut self, dropout: f64) -> $layer {
+                self.options.dropout = dropout;
+                $(self.$attention = self.$attention.dropout(dropout);)*
+                self
+            }
+
+            /// The same with norms before attention and perceptron.
+            pub fn norm_first(mut self, norm_first: bool) -> $layer {
+                self.options.norm_first = norm_first;
+                self
+            }
+
+            /// The same with GELU instead of ReLU.
+            pub fn gelu(mut self, gelu: bool) -> $layer {
+                self.options.gelu = gelu;
+                self
+            }
+
+            /// The same for `[n, t, width]`.
+            pub fn batch_first(mut self, batch_first: bool) -> $layer {
+                $(self.$attention = self.$attention.batch_first(batch_first);)*
+                self
+            }
+        }
+    };
+}
+
+options!(TransformerEncoderLayer, [self_attn]);
+options!(TransformerDecoderLayer, [self_attn, multihead_attn]);
+
+impl TransformerEncoderLayer {
+    /// A layer of this width, with so many heads and so many hidden features of the perceptron (2048 in PyTorch).
+    #[track_caller]
+    pub fn new(width: usize, heads: usize, hidden: usize) -> TransformerEncoderLayer {
+        TransformerEncoderLayer {
+            self_attn: MultiheadAttention::new(width, heads).dropout(Options::DEFAULT.dropout),
+            linear1: Linear::new(width, hidden),
+            linear2: Linear::new(hidden, width),
+            norm1: LayerNorm::new([width]),
+            norm2: LayerNorm::new([width]),
+            options: Options::DEFAULT,
+        }
+    }
+
+    /// The layer with a mask.
+    #[track_caller]
+    pub fn encode(&self, x: &Tensor, mask: &Mask) -> Tensor {
+        let x = self.options.around(x, &self.norm1, |x| self.self_attn.attend(x, x, x, mask));
+        self.options.around(&x, &self.norm2, |x| self.options.perceptron(x, &self.linear1, &self.linear2))
+    }
+}
+
+impl Model for TransformerEncoderLayer {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.encode(x, &Mask::none())
+    }
+}
+
+impl TransformerDecoderLayer {
+    /// A layer of this width, with so many heads and so many hidden features of the perceptron (2048 in PyTorch).
+    #[track_caller]
+    pub fn new(width: usize, heads: usize, hidden: usize) -> TransformerDecoderLayer {
+        let attention = || MultiheadAttention::new(width, heads).dropout(Options::DEFAULT.dropout);
+        TransformerDecoderLayer {
+            self_attn: attention(),
+            multihead_attn: attention(),
+            linear1: Linear::new(width, hidden),
+            linear2: Linear::new(hidden, width),
+            norm1: LayerNorm::new([width]),
+            norm2: LayerNorm::new([width]),
+            norm3: LayerNorm::new([width]),
+            options: Options::DEFAULT,
+        }
+    }
+
+    /// The layer: `x` attends to itself and to `memory`.
+    #[track_caller]
+    pub fn decode(&self, x: &Tensor, memory: &Tensor, mask: &Mask, memory_mask: &Mask) -> Tensor {
+        let x = self.options.around(x, &self.norm1, |x| self.self_attn.attend(x, x, x, mask));
+        let attend = |x: &Tensor| self.multihead_attn.attend(x, memory, memory, memory_mask);
+        let x = self.options.around(&x, &self.norm2, attend);
+        self.options.around(&x, &self.norm3, |x| self.options.perceptron(x, &self.linear1, &self.linear2))
+    }
+}
