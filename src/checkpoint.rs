@@ -140,7 +140,7 @@ fn with_metadata(bytes: &[u8], metadata: &BTreeMap<String, String>) -> Vec<u8> {
 }
 
 /// A text as a JSON string (RFC 8259, section 7).
-fn json(text: &str) -> String {
+pub(crate) fn json(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

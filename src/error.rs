@@ -23,7 +23,7 @@ pub enum Error {
     Machine(#[from] crate::compile::CompileError),
     /// A batch has another type than the program was compiled for.
     #[error(
-        "error: the {role} of the batch has another type than the program was compiled for\n  --> {location}\n   | expected: {expected}\n   | found:    {found}\n   = shapes are static; for other shapes compile another trainer"
+        "error: the {role} of the batch has another type than the program was compiled for\n  --> {location}\n   | expected: {expected}\n   | found:    {found}\n   = shapes are static, but for fewer samples; for other shapes compile another trainer"
     )]
     Batch {
         /// Which tensor of the batch, as in `input 0` or `target 0`.

@@ -50,6 +50,7 @@ pub mod executable;
 pub mod explain;
 #[doc(hidden)]
 pub mod kernels;
+pub mod log;
 pub mod loss;
 pub mod metrics;
 pub mod models;

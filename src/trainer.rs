@@ -31,14 +31,17 @@ mod batch;
 mod builder;
 mod compiled;
 mod early_stopping;
+mod files;
 mod plan;
 mod program;
+pub(crate) mod resume;
 mod state;
 mod update;
 
 pub use batch::{Batch, Types};
 pub use builder::TrainerBuilder;
 pub use early_stopping::EarlyStopping;
+pub use files::{Difference, Resume, ResumeError, ResumeProblem};
 pub use plan::Task;
 pub use program::{Gradients, Step};
 pub use update::Constraint;
@@ -47,7 +50,8 @@ use crate::compile::CompileOptions;
 use crate::error::Error;
 use crate::optim::Schedule;
 use backend::Backend;
-use kiln_ir::{Graph, TensorData, TensorType};
+use batch::Samples;
+use kiln_ir::{Graph, TensorData};
 use plan::Plan;
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -67,8 +71,9 @@ pub struct Trainer<'m> {
 impl<'m> Trainer<'m> {
     /// One step of training on a batch: the loss before the update.
     ///
-    /// Where the gradients of [several batches](TrainerBuilder::accumulate) make one step, this is their part of it.
-    /// Errors: the batch has other types than the trainer was compiled for.
+    /// Where the gradients of [several batches](TrainerBuilder::accumulate) make one step, this is their part of it. A batch
+    /// may have fewer samples than the trainer was compiled for, as the last of an epoch: a program is compiled for each
+    /// number of samples once. Errors: the batch has other types.
     #[track_caller]
     pub fn step(&mut self, inputs: &impl Batch, targets: &impl Batch) -> Result<f32, Error> {
         let (inputs, targets) = (inputs.tensors(), targets.tensors());
@@ -154,15 +159,16 @@ impl<'m> Trainer<'m> {
         Ok(trained.map(|p| p.name.clone()).zip(results.into_iter().skip(1)).collect())
     }
 
-    /// Checks a batch against the types the trainer was compiled for.
+    /// Checks a batch against the types the trainer was compiled for; it may have fewer samples.
     pub(crate) fn check(
         &self,
         inputs: &[&TensorData],
         targets: &[&TensorData],
         location: &'static Location<'static>,
     ) -> Result<(), Error> {
-        self.inputs.check("input", inputs, location)?;
-        self.targets.check("target", targets, location)
+        let mut samples = Samples::default();
+        self.inputs.check("input", inputs, &mut samples, location)?;
+        self.targets.check("target", targets, &mut samples, location)
     }
 
     /// The compiled program of a task, if steps are compiled and it was asked for: its kernels, memory, code.
@@ -191,8 +197,23 @@ impl<'m> Trainer<'m> {
     }
 
     /// The graph of a program, as traced, for the batch types the trainer was compiled for.
+    ///
+    /// A program of the user's gets the inputs; where it takes others, see [`graph_for`](Trainer::graph_for).
     pub fn graph(&self, task: Task) -> Result<Graph, Error> {
-        let targets: &[TensorType] = if task == Task::Predict { &[] } else { &self.targets.0 };
-        self.plan.graph(task, &self.inputs.0, targets)
+        let takes_targets = match task {
+            Task::Train | Task::Accumulate | Task::Evaluate | Task::Gradients => true,
+            Task::Predict | Task::Program(_) => false,
+        };
+        self.plan.graph(task, &self.inputs.0, if takes_targets { &self.targets.0 } else { &[] })
+    }
+
+    /// The graph of a program, as traced, for batches of these types.
+    pub fn graph_for(
+        &self,
+        task: Task,
+        inputs: impl Into<Types>,
+        targets: impl Into<Types>,
+    ) -> Result<Graph, Error> {
+        self.plan.graph(task, &inputs.into().0, &targets.into().0)
     }
 }

@@ -211,30 +211,32 @@ impl Trainer<'_> {
     /// trainer was compiled for.
     #[track_caller]
     pub fn verify(&self, inputs: &impl Batch, targets: &impl Batch) -> Result<Verification, Error> {
-        let values = self.values(inputs, targets, Location::caller())?;
-        Ok(verify(&self.graph(self.task())?, &values, &self.compile_options()?))
+        let (graph, values) = self.program_of(inputs, targets, Location::caller())?;
+        Ok(verify(&graph, &values, &self.compile_options()?))
     }
 
     /// As [`verify`](Trainer::verify), but each op is computed on its own, as eager execution does, in place of the
     /// compiled program.
     #[track_caller]
     pub fn verify_eager(&self, inputs: &impl Batch, targets: &impl Batch) -> Result<Verification, Error> {
-        let values = self.values(inputs, targets, Location::caller())?;
-        Ok(verify_eager(&self.graph(self.task())?, &values, &self.compile_options()?))
+        let (graph, values) = self.program_of(inputs, targets, Location::caller())?;
+        Ok(verify_eager(&graph, &values, &self.compile_options()?))
     }
 
-    /// The inputs of the program of a step: the present state and a batch, whose types are checked.
-    fn values(
+    /// The program of a step on a batch, whose types are checked, and its inputs: the present state and the batch.
+    fn program_of(
         &self,
         inputs: &impl Batch,
         targets: &impl Batch,
         location: &'static Location<'static>,
-    ) -> Result<Vec<TensorData>, Error> {
+    ) -> Result<(Graph, Vec<TensorData>), Error> {
         let (inputs, targets) = (inputs.tensors(), targets.tensors());
         self.check(&inputs, &targets, location)?;
+        let types = |side: &[&TensorData]| -> Vec<TensorType> { side.iter().map(|data| data.ty()).collect() };
+        let graph = self.graph_for(self.task(), types(&inputs), types(&targets))?;
         let mut values = self.state_values();
         values.extend(inputs.iter().chain(&targets).map(|&tensor| tensor.clone()));
-        Ok(values)
+        Ok((graph, values))
     }
 }
 

@@ -13,12 +13,15 @@ pub(crate) struct DumpArguments {
     /// The model.
     #[arg(value_enum)]
     model: ModelName,
-    /// What is shown.
-    #[arg(long, value_enum, default_value = "optimized", conflicts_with = "after")]
-    stage: StageName,
+    /// What is shown; `optimized`, or `gradient` for eager execution, unless it is given.
+    #[arg(long, value_enum, conflicts_with = "after")]
+    stage: Option<StageName>,
     /// The graph after each run of this pass; `every` shows it after each pass that changed it.
     #[arg(long, value_name = "PASS")]
     after: Option<String>,
+    /// Show what eager execution computes: the graph as it is recorded, whose ops run one by one.
+    #[arg(long, conflicts_with = "after")]
+    eager: bool,
     /// Samples per step.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
@@ -53,13 +56,14 @@ enum StageName {
 /// Writes the text.
 pub(crate) fn run(arguments: &DumpArguments, out: &mut impl Write) -> Result<(), CliError> {
     let recipe = arguments.model.recipe();
+    let stage = stage(arguments)?;
     let [inputs, targets] = recipe.types(arguments.batch.map_or(recipe.batch, |batch| batch as usize));
     let trainer = recipe.trainer(recipe.learning_rate).threads(n_threads(arguments.threads));
-    let trainer = trainer.compile(inputs, targets)?;
+    let trainer = trainer.eager(arguments.eager).compile(inputs, targets)?;
     if let Some(pass) = &arguments.after {
         return Ok(write!(out, "{}", trainer.text_after(print_after(pass)?)?)?);
     }
-    let stage = match arguments.stage {
+    let stage = match stage {
         StageName::Traced => Stage::Traced,
         StageName::Gradient => Stage::Gradient,
         StageName::Optimized => Stage::Optimized,
@@ -71,6 +75,32 @@ pub(crate) fn run(arguments: &DumpArguments, out: &mut impl Write) -> Result<(),
         StageName::Explain => return Ok(write!(out, "{}", trainer.explain()?)?),
     };
     Ok(write!(out, "{}", trainer.text(stage)?)?)
+}
+
+/// The stage that is asked for. Eager execution has only those before the passes.
+fn stage(arguments: &DumpArguments) -> Result<StageName, CliError> {
+    let stage = match (arguments.stage, arguments.eager) {
+        (Some(stage), _) => stage,
+        (None, true) => StageName::Gradient,
+        (None, false) => StageName::Optimized,
+    };
+    match stage {
+        StageName::Traced | StageName::Gradient => Ok(stage),
+        StageName::Optimized
+        | StageName::Kernels
+        | StageName::Schedule
+        | StageName::Clif
+        | StageName::Asm
+        | StageName::Dot
+        | StageName::Explain => match arguments.eager {
+            false => Ok(stage),
+            true => Err(CliError::Arguments(
+                "eager execution computes each op as it is recorded and has no later stage; there are `traced` and \
+                 `gradient`"
+                    .to_string(),
+            )),
+        },
+    }
 }
 
 /// Which dumps are meant by the name of a pass.

@@ -4,12 +4,13 @@ use super::shuffle::{derived_seed, shuffle};
 use kiln_ir::data::Storage;
 use kiln_ir::{Element, Shape, TensorData};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Inputs `x` and targets `y` of the same samples, in the same order.
+/// Inputs `x` and targets `y` of the same samples, in the same order. Cheap to clone: a clone shares the samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    x: TensorData,
-    y: TensorData,
+    x: Arc<TensorData>,
+    y: Arc<TensorData>,
 }
 
 /// A data set in two parts that share no sample.
@@ -55,7 +56,11 @@ impl Dataset {
         if n_x != n_y {
             return Err(DatasetError::SampleCounts { x: n_x, y: n_y });
         }
-        Ok(Dataset { x, y })
+        Ok(Dataset::of(x, y))
+    }
+
+    fn of(x: TensorData, y: TensorData) -> Dataset {
+        Dataset { x: Arc::new(x), y: Arc::new(y) }
     }
 
     /// The number of samples.
@@ -81,8 +86,9 @@ impl Dataset {
         if from.n_elements() != to.n_elements() {
             return Err(DatasetError::SampleShape { from, to });
         }
-        let x = self.x.reshaped(whole).expect("as many elements a sample, as many samples");
-        Ok(Dataset { x, y: self.y })
+        let x = Arc::unwrap_or_clone(self.x).reshaped(whole);
+        let x = x.expect("as many elements a sample, as many samples");
+        Ok(Dataset { x: Arc::new(x), y: self.y })
     }
 
     /// Inputs and targets of these samples, in this order; a sample may come more than once.
@@ -122,7 +128,7 @@ impl Dataset {
         let part = |mut samples: Vec<usize>| {
             samples.sort_unstable();
             let (x, y) = self.gather(&samples);
-            Dataset { x, y }
+            Dataset::of(x, y)
         };
         Split { train: part(train), test: part(test) }
     }

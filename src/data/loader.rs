@@ -1,6 +1,7 @@
 //! Batches of a data set, in order or shuffled.
 
 use super::dataset::Dataset;
+use super::prefetch::Prefetched;
 use super::shuffle::{derived_seed, permutation};
 use kiln_ir::TensorData;
 
@@ -33,6 +34,38 @@ pub enum Remainder {
     /// They are left out: right for training a program compiled for one batch size. Shuffling leaves out
     /// others in each epoch.
     Drop,
+}
+
+/// How far a training is in its data: batches of an epoch that it has seen, after whole epochs.
+///
+/// Saved beside the [state of a trainer](crate::Trainer::save_training), it lets a training go on where it stopped:
+///
+/// ```
+/// # use kiln::data::{Loader, Position, digits};
+/// # let train = digits().train;
+/// let loader = Loader::new(&train, 64).shuffled(0);
+/// let mut position = Position::default();
+/// while position.epoch < 2 {
+///     for (x, y) in loader.rest(position) {
+///         // A step of training.
+///         position.batch += 1;
+///     }
+///     position = position.next_epoch();
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// How many of its batches were seen.
+    pub batch: u64,
+}
+
+impl Position {
+    /// Where the next epoch begins.
+    pub fn next_epoch(self) -> Position {
+        Position { epoch: self.epoch + 1, batch: 0 }
+    }
 }
 
 /// The batches of one epoch, inputs and targets; see [`Loader::epoch`].
@@ -84,12 +117,47 @@ impl<'data> Loader<'data> {
         Batches { data: self.data, batch_size: self.batch_size, order, n_done: 0 }
     }
 
+    /// The batches that follow a position in its epoch.
+    pub fn rest(&self, position: Position) -> Batches<'data> {
+        let mut batches = self.epoch(position.epoch);
+        let n_seen = usize::try_from(position.batch).unwrap_or(usize::MAX);
+        batches.n_done = n_seen.saturating_mul(self.batch_size).min(batches.order.len());
+        batches
+    }
+
     fn n_used(&self) -> usize {
         let n_samples = self.data.n_samples();
         match self.remainder {
             Remainder::Keep => n_samples,
             Remainder::Drop => n_samples - n_samples % self.batch_size,
         }
+    }
+}
+
+impl Batches<'_> {
+    /// The same batches in the same order, made by a thread of their own while others are used: at most `n` wait. When
+    /// the iterator is dropped, the thread is joined.
+    ///
+    /// # Panics
+    /// When the system gives no thread.
+    ///
+    /// ```
+    /// # use kiln::data::{Loader, digits};
+    /// # let train = digits().train;
+    /// for (x, y) in Loader::new(&train, 64).shuffled(0).epoch(0).prefetch(2) {
+    ///     assert_eq!(x.shape()[0], y.shape()[0]);
+    /// }
+    /// ```
+    pub fn prefetch(self, n: usize) -> Prefetched {
+        let n_batches = self.len();
+        let data = self.data.clone();
+        let Batches { batch_size, order, n_done, .. } = self;
+        // The thread has a data set of its own, which shares the samples.
+        let send_all = move |send: &mut dyn FnMut(_) -> bool| {
+            let mut batches = Batches { data: &data, batch_size, order, n_done };
+            while batches.next().is_some_and(&mut *send) {}
+        };
+        Prefetched::new(n, n_batches, send_all)
     }
 }
 
@@ -167,6 +235,17 @@ mod tests {
         assert_eq!(batches(&loader, 0), batches(&loader, 0));
         assert_ne!(batches(&loader, 0), batches(&loader, 1));
         assert_ne!(batches(&loader, 0), batches(&Loader::new(&data, 6).shuffled(2), 0));
+    }
+
+    #[test]
+    fn what_is_left_of_an_epoch_is_its_end() {
+        let data = numbered(20);
+        let loader = Loader::new(&data, 6).shuffled(1);
+        let whole: Vec<_> = loader.epoch(3).collect();
+        for batch in 0..6 {
+            let rest: Vec<_> = loader.rest(Position { epoch: 3, batch }).collect();
+            assert_eq!(rest, whole[(batch as usize).min(4)..]);
+        }
     }
 
     #[test]

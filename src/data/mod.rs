@@ -3,7 +3,7 @@
 //! A [`Dataset`] is two tensors whose first axis counts the samples: what a model sees and what it shall
 //! answer. It comes from the numbers embedded in this crate ([`digits()`]), from a table of
 //! numbers ([`csv`]) or, with the feature `cli`, from MNIST's files ([`idx`]). A [`Loader`] cuts it into
-//! shuffled batches, in an order that depends on its seed alone.
+//! shuffled batches, in an order that depends on its seed alone, which a thread can make ahead ([`Batches::prefetch`]).
 
 pub mod csv;
 mod dataset;
@@ -11,11 +11,13 @@ mod digits;
 #[cfg(feature = "cli")]
 pub mod idx;
 mod loader;
+mod prefetch;
 mod shuffle;
 
 pub use dataset::{Dataset, DatasetError, Split};
 pub use digits::digits;
-pub use loader::{Batches, Loader, Remainder};
+pub use loader::{Batches, Loader, Position, Remainder};
+pub use prefetch::Prefetched;
 pub use shuffle::permutation;
 
 #[cfg(test)]

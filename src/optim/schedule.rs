@@ -3,6 +3,10 @@
 //! The rate is a scalar of the state, which the trainer sets before a step: nothing is compiled for it. A schedule is a
 //! function of the number of steps taken; [`Schedule::every`] makes it one of epochs.
 
+use crate::trainer::Resume;
+use crate::trainer::resume::{count, number, recalled_count, recalled_number};
+use kiln_ir::TensorData;
+use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 /// A learning-rate schedule.
@@ -243,5 +247,19 @@ impl Plateau {
         }
         (self.n_cooling, self.n_bad) = (self.cooldown, 0);
         self.factor
+    }
+}
+
+/// What it has observed; its settings are those that it is made with.
+impl Resume for Plateau {
+    fn remembered(&self) -> Vec<(String, TensorData)> {
+        vec![number("best", self.best), count("n_bad", self.n_bad), count("n_cooling", self.n_cooling)]
+    }
+
+    fn recall(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), String> {
+        let best = recalled_number(values, "best")?;
+        let (n_bad, n_cooling) = (recalled_count(values, "n_bad")?, recalled_count(values, "n_cooling")?);
+        *self = Plateau { best, n_bad, n_cooling, ..*self };
+        Ok(())
     }
 }

@@ -35,23 +35,47 @@ impl From<()> for Types {
 }
 
 impl Types {
-    /// Checks that the tensors are of these types; `role` is `input` or `target`.
+    /// Checks that the tensors are of these types, or have fewer samples; `role` is `input` or `target`. All tensors of a
+    /// batch with fewer samples have as many, which `n_samples` finds.
     pub(crate) fn check(
         &self,
         role: &'static str,
         tensors: &[&TensorData],
+        n_samples: &mut Samples,
         location: &'static Location<'static>,
     ) -> Result<(), Error> {
         if tensors.len() != self.0.len() {
             return Err(Error::BatchCount { role, expected: self.0.len(), found: tensors.len(), location });
         }
         for (i, (expected, tensor)) in self.0.iter().zip(tensors).enumerate() {
-            if expected.dtype != tensor.dtype() || expected.shape != *tensor.shape() {
+            if expected.dtype != tensor.dtype() || !n_samples.suit(&expected.shape, tensor.shape()) {
                 let (expected, found) = (expected.clone(), tensor.ty());
                 return Err(Error::Batch { role: format!("{role} {i}"), expected, found, location });
             }
         }
         Ok(())
+    }
+}
+
+/// How many samples a batch has, beside how many the program was compiled for: the last batch of an epoch may have fewer.
+#[derive(Default)]
+pub(crate) struct Samples {
+    /// Found and compiled for, once a tensor has shown it.
+    n: Option<(usize, usize)>,
+}
+
+impl Samples {
+    /// Whether a tensor is as expected but for its number of samples, which is less than expected, and that of all others.
+    fn suit(&mut self, expected: &[usize], found: &[usize]) -> bool {
+        let (Some((&most, of_sample)), Some((&n, found_of_sample))) =
+            (expected.split_first(), found.split_first())
+        else {
+            return expected == found;
+        };
+        let known = *self.n.get_or_insert((n, most));
+        // A first axis of another extent counts something else than samples.
+        let n_expected = if most == known.1 { known.0 } else { most };
+        of_sample == found_of_sample && n == n_expected && (n == most || (1..most).contains(&n))
     }
 }
 

@@ -34,6 +34,9 @@ pub struct TrainerBuilder<'m> {
     profile: bool,
 }
 
+/// The name of the group of the parameters that are in no other.
+const MAIN_GROUP: &str = "others";
+
 /// How a trainer carries out its programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -106,7 +109,8 @@ impl<'m> TrainerBuilder<'m> {
         TrainerBuilder { loss: Some(Box::new(loss)), ..self }
     }
 
-    /// How parameters follow their gradients: those that are in no [`group`](TrainerBuilder::group).
+    /// How parameters follow their gradients: those that are in no [`group`](TrainerBuilder::group). They are the main
+    /// group, called `others`; its learning rate is what [`Trainer::learning_rate`] says.
     pub fn optimizer(self, optimizer: impl Optimizer + 'm) -> TrainerBuilder<'m> {
         TrainerBuilder { optimizer: Some(Box::new(optimizer)), ..self }
     }
@@ -130,7 +134,7 @@ impl<'m> TrainerBuilder<'m> {
         optimizer: impl Optimizer + 'm,
     ) -> TrainerBuilder<'m> {
         let optimizer = Box::new(optimizer);
-        self.groups.push(Group { name: name.to_string(), takes: Box::new(takes), optimizer });
+        self.groups.push(Group { name: name.to_string(), takes: Some(Box::new(takes)), optimizer });
         self
     }
 
@@ -332,7 +336,7 @@ impl<'m> TrainerBuilder<'m> {
         let is_frozen = |name: &str| frozen.iter().any(|prefix| is_within(name, prefix));
         let mut groups = self.groups;
         if let Some(optimizer) = self.optimizer {
-            groups.push(Group { name: "others".to_string(), takes: Box::new(|_, _| true), optimizer });
+            groups.insert(0, Group { name: MAIN_GROUP.to_string(), takes: None, optimizer });
         }
         let (module, forward, programs, rules) = (self.module, self.forward, self.programs, self.rules);
         let parts = Parts { module, forward, loss, programs, groups, rules, seed: self.seed, location };

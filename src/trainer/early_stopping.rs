@@ -29,8 +29,8 @@ use std::collections::BTreeMap;
 pub struct EarlyStopping {
     patience: usize,
     min_delta: f64,
-    n_worse: usize,
-    best: Option<(f64, BTreeMap<String, TensorData>)>,
+    pub(super) n_worse: usize,
+    pub(super) best: Option<(f64, BTreeMap<String, TensorData>)>,
 }
 
 impl EarlyStopping {

@@ -109,8 +109,8 @@ pub(crate) struct Trained {
 /// Parameters that follow one optimizer.
 pub(crate) struct Group<'m> {
     pub name: String,
-    /// Whether it is for the parameter of this name and type.
-    pub takes: Takes<'m>,
+    /// Whether it is for the parameter of this name and type; without, it is for those that no other group takes.
+    pub takes: Option<Takes<'m>>,
     pub optimizer: Box<dyn Optimizer + 'm>,
 }
 
@@ -138,7 +138,8 @@ pub(crate) struct Parts<'m> {
     pub forward: Forward<'m>,
     pub loss: Loss<'m>,
     pub programs: Vec<NamedProgram<'m>>,
-    /// The first group that takes a parameter has it.
+    /// The first group that takes a parameter has it. If there is one for all others, it is the first of the list, and
+    /// with it the one whose scalars have no suffix.
     pub groups: Vec<Group<'m>>,
     pub rules: Rules<'m>,
     pub seed: u64,
@@ -171,7 +172,10 @@ impl<'m> Plan<'m> {
         }
         let mut parameters = Vec::new();
         for (index, (name, param)) in found.into_iter().enumerate() {
-            let group = groups.iter().position(|group| (group.takes)(&name, param.ty()));
+            let takes =
+                |group: &Group<'_>| group.takes.as_ref().is_some_and(|takes| takes(&name, param.ty()));
+            let others = || groups.iter().position(|group| group.takes.is_none());
+            let group = groups.iter().position(takes).or_else(others);
             let trained = match group {
                 Some(group) if !param.is_frozen() && !is_frozen(&name) => {
                     Some(kept(&mut state, index, group, groups[group].optimizer.as_ref(), &rules))

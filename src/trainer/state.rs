@@ -1,13 +1,11 @@
-//! What a trainer holds between steps: reading it, replacing it, files.
+//! What a trainer holds between steps: reading and replacing it.
 
 use super::Trainer;
 use super::plan::{Parameter, StateValue};
-use crate::checkpoint;
 use crate::error::Error;
 use kiln_ir::TensorData;
 use std::collections::BTreeMap;
 use std::panic::Location;
-use std::path::Path;
 
 impl Trainer<'_> {
     /// The parameters by name, in the order of the model.
@@ -41,16 +39,8 @@ impl Trainer<'_> {
     /// Errors: a parameter has no value, or one of another type; then none is replaced.
     #[track_caller]
     pub fn set_parameters(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), Error> {
-        self.set_first(self.plan.parameters.len(), values, Location::caller())
-    }
-
-    /// Replaces the first `n` pieces of the state, or none.
-    fn set_first(
-        &mut self,
-        n: usize,
-        values: &BTreeMap<String, TensorData>,
-        location: &'static Location<'static>,
-    ) -> Result<(), Error> {
+        let location = Location::caller();
+        let n = self.plan.parameters.len();
         for (index, StateValue { name, ty, .. }) in self.plan.state[..n].iter().enumerate() {
             match values.get(name) {
                 Some(value) => self.check_parameter(index, value, location)?,
@@ -59,9 +49,7 @@ impl Trainer<'_> {
                 }
             }
         }
-        for (index, StateValue { name, .. }) in self.plan.state[..n].iter().enumerate() {
-            self.backend.set_state(index, values[name].clone());
-        }
+        self.replace_first(n, values);
         Ok(())
     }
 
@@ -86,62 +74,31 @@ impl Trainer<'_> {
         Err(Error::ParameterType { name: name.clone(), expected: expected.clone(), found, location })
     }
 
-    /// Writes the parameters to a file in the safetensors format, under the names of PyTorch's `state_dict`.
-    ///
-    /// The file is replaced at once, or not at all. Errors: it cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.save_first(self.plan.parameters.len(), path.as_ref())
+    /// Replaces the first `n` pieces of the state by values that were checked.
+    pub(super) fn replace_first(&mut self, n: usize, values: &BTreeMap<String, TensorData>) {
+        for (index, StateValue { name, .. }) in self.plan.state[..n].iter().enumerate() {
+            self.backend.set_state(index, values[name].clone());
+        }
     }
 
-    /// Reads the parameters from a file in the safetensors format, one of PyTorch's as well.
-    ///
-    /// Errors: it cannot be read; a parameter is missing or has another type. Then none is replaced.
-    #[track_caller]
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.load_first(self.plan.parameters.len(), path.as_ref(), Location::caller())
-    }
-
-    /// Writes the whole state of the training: parameters, what the optimizer keeps, learning rate, number of steps,
-    /// random state. A trainer that reads it goes on as if it had never stopped.
-    ///
-    /// Errors: as [`save`](Trainer::save).
-    pub fn save_state(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.save_first(self.plan.state.len(), path.as_ref())
-    }
-
-    /// Reads the whole state of a training. Errors: as [`load`](Trainer::load).
-    #[track_caller]
-    pub fn load_state(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.load_first(self.plan.state.len(), path.as_ref(), Location::caller())
-    }
-
-    /// Writes the first `n` pieces of the state.
-    fn save_first(&self, n: usize, path: &Path) -> Result<(), Error> {
-        let values: Vec<TensorData> = (0..n).map(|index| self.backend.state(index)).collect();
-        let named = self.plan.state.iter().zip(&values).map(|(of, value)| (of.name.as_str(), value));
-        checkpoint::save(path, named, &BTreeMap::new()).map_err(|error| Error::File(Box::new(error)))
-    }
-
-    /// Reads the first `n` pieces of the state.
-    fn load_first(
-        &mut self,
-        n: usize,
-        path: &Path,
-        location: &'static Location<'static>,
-    ) -> Result<(), Error> {
-        let file = checkpoint::load(path).map_err(|error| Error::File(Box::new(error)))?;
-        self.set_first(n, &file.tensors, location)
-    }
-
-    /// The learning rate; where there are several groups, that of the first.
+    /// The learning rate; where there are several groups, that of the main one, or of the first when there is no main one.
     pub fn learning_rate(&self) -> f64 {
         if self.plan.groups.is_empty() { 0.0 } else { self.scalar(self.plan.learning_rate(0)) }
     }
 
-    /// Changes the learning rate of all groups: scalars of the state, so nothing is compiled. A
-    /// [schedule](super::TrainerBuilder::schedule) sets it again at the next step.
+    /// Changes the learning rate: a scalar of the state, so nothing is compiled. The rates of other groups change in
+    /// proportion to those that they began with, as PyTorch's schedules change them; where the main group began with 0,
+    /// they stay. A [schedule](super::TrainerBuilder::schedule) sets all rates again at the next step.
     pub fn set_learning_rate(&mut self, rate: f64) {
-        (0..self.plan.groups.len()).for_each(|group| self.set_rate(group, rate));
+        let Some(main) = self.plan.groups.first().map(|group| group.optimizer.learning_rate()) else {
+            return;
+        };
+        self.set_rate(0, rate);
+        for group in 1..self.plan.groups.len() {
+            if main != 0.0 {
+                self.set_rate(group, self.plan.groups[group].optimizer.learning_rate() * (rate / main));
+            }
+        }
     }
 
     /// Multiplies the learning rates of all groups, as [`Plateau`](crate::optim::Plateau) asks for.
@@ -151,10 +108,22 @@ impl Trainer<'_> {
         }
     }
 
-    /// The learning rate of the group of this name, if there is one.
+    /// The learning rate of the group of this name, if there is one; the main group is called `others`.
     pub fn learning_rate_of(&self, group: &str) -> Option<f64> {
-        let group = self.plan.groups.iter().position(|of| of.name == group)?;
-        Some(self.scalar(self.plan.learning_rate(group)))
+        self.group(group).map(|group| self.scalar(self.plan.learning_rate(group)))
+    }
+
+    /// Changes the learning rate of one group: whether there is one of this name.
+    pub fn set_learning_rate_of(&mut self, group: &str, rate: f64) -> bool {
+        let group = self.group(group);
+        if let Some(group) = group {
+            self.set_rate(group, rate);
+        }
+        group.is_some()
+    }
+
+    fn group(&self, name: &str) -> Option<usize> {
+        self.plan.groups.iter().position(|group| group.name == name)
     }
 
     fn set_rate(&mut self, group: usize, rate: f64) {

@@ -128,6 +128,14 @@ fn every_stage_has_a_text() {
 }
 
 #[test]
+fn eager_execution_has_the_stages_before_the_passes() {
+    let (recorded, _) = kiln(0, &["dump", "xor", "--eager"]);
+    assert_eq!(recorded, kiln(0, &["dump", "xor", "--stage", "gradient"]).0);
+    let (_, err) = kiln(1, &["dump", "xor", "--eager", "--stage", "kernels"]);
+    assert!(err.contains("has no later stage; there are `traced` and `gradient`"), "{err}");
+}
+
+#[test]
 fn ops_that_are_computed_one_by_one_are_verified() {
     let (out, _) = kiln(0, &["verify", "xor", "--threads", "2", "--eager"]);
     assert!(out.contains(" op: sigmoid\n") && out.contains("`train` is right: "), "{out}");

@@ -8,6 +8,7 @@ mod grad_cases;
 mod loops;
 mod lowering;
 mod optimizers;
+mod resume;
 mod support;
 mod tensors;
 mod traces;

@@ -383,3 +383,30 @@ fn groups_have_optimizers_of_their_own() {
     let moved: Vec<bool> = trainer.parameters().iter().zip(&before).map(|(a, b)| a != b).collect();
     assert_eq!(moved, [true, false]);
 }
+
+#[test]
+fn the_main_group_is_the_first_and_rates_change_in_proportion() {
+    let model = Linear::new(2, 2);
+    let trainer = Trainer::new(&model)
+        .loss(mse)
+        .group("biases", |_, ty| ty.rank() < 2, Sgd::new(0.4))
+        .optimizer(Sgd::new(0.1).momentum(0.9));
+    let mut trainer = trainer.compile(f32(&[1, 2]), f32(&[1, 2])).unwrap();
+    let graph = trainer.graph(kiln::trainer::Task::Train).unwrap();
+    let names: Vec<&str> =
+        graph.inputs().iter().map(|&input| graph.node(input).name.as_deref().unwrap()).collect();
+    let scalars = ["learning_rate", "step", "learning_rate.biases", "step.biases"];
+    assert_eq!(names[..7], [&["weight", "bias", "weight.momentum"][..], &scalars].concat());
+    assert_eq!(trainer.learning_rate(), 0.1);
+    trainer.set_learning_rate(0.05);
+    assert_eq!((trainer.learning_rate(), trainer.learning_rate_of("biases")), (0.05, Some(0.2)));
+    // Also back from nothing.
+    trainer.set_learning_rate(0.0);
+    trainer.set_learning_rate(0.2);
+    assert_eq!((trainer.learning_rate(), trainer.learning_rate_of("biases")), (0.2, Some(0.8)));
+    assert!(trainer.set_learning_rate_of("biases", 0.3) && !trainer.set_learning_rate_of("weights", 0.3));
+    assert_eq!(
+        (trainer.learning_rate_of("others"), trainer.learning_rate_of("biases")),
+        (Some(0.2), Some(0.3))
+    );
+}

@@ -1,5 +1,7 @@
 //! Training end to end.
 
+use kiln::TrainerBuilder;
+use kiln::data::{Dataset, Loader};
 use kiln::prelude::*;
 use kiln::trainer::Task;
 use kiln_ir::compare::{Tolerance, compare};
@@ -97,6 +99,51 @@ fn a_batch_of_another_size_is_evaluated() {
 }
 
 #[test]
+fn a_last_batch_of_fewer_samples_is_a_step() {
+    let model = net(0.0);
+    let data = {
+        let (x, label) = batch(0);
+        Dataset::new(x, label).unwrap()
+    };
+    // Twelve samples in batches of five: the last has two.
+    let build = |n: usize, mode: fn(TrainerBuilder<'_>) -> TrainerBuilder<'_>| {
+        let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Sgd::new(0.1).momentum(0.9)).seed(3);
+        mode(trainer).compile(f32(&[n, 4]), i64(&[n])).unwrap()
+    };
+    let mut compiled = build(5, |t| t);
+    let mut interpreted = build(5, |t| t.reference());
+    for (x, label) in Loader::new(&data, 5).epoch(0) {
+        let (found, expected) = (compiled.step(&x, &label).unwrap(), interpreted.step(&x, &label).unwrap());
+        assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+        assert!(compiled.verify(&x, &label).unwrap().is_good());
+    }
+    assert_eq!(compiled.n_steps(), 3);
+    for ((name, found), (_, expected)) in compiled.parameters().iter().zip(&interpreted.parameters()) {
+        let near = Tolerance { relative: 1e-4, absolute: 1e-6, ulps: 0 };
+        compare(found, expected, near).unwrap_or_else(|difference| panic!("{name}: {difference}"));
+    }
+    // Sides that differ, none at all, and more than compiled for are mistakes.
+    for (n_inputs, n_targets) in [(2, 5), (5, 2), (2, 3), (0, 0), (6, 6)] {
+        let x = TensorData::new([n_inputs, 4], vec![0f32; 4 * n_inputs]);
+        let label = TensorData::new([n_targets], vec![0i64; n_targets]);
+        let error = compiled.step(&x, &label).unwrap_err().to_string();
+        assert!(error.contains("of the batch has another type"), "{n_inputs}, {n_targets}: {error}");
+    }
+}
+
+#[test]
+fn the_graph_of_a_program_takes_no_targets() {
+    let model = net(0.0);
+    let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Sgd::new(0.1));
+    let trainer = trainer.program("twice", |x| vec![model.forward(&x[0]) * 2.0]);
+    let trainer = trainer.compile(f32(&[12, 4]), i64(&[12])).unwrap();
+    let inputs = |graph: kiln_ir::Graph| graph.inputs().len();
+    let n_program = inputs(trainer.graph(Task::Program(0)).unwrap());
+    assert_eq!(n_program + 1, inputs(trainer.graph(Task::Train).unwrap()));
+    assert_eq!(n_program, inputs(trainer.graph_for(Task::Program(0), f32(&[2, 4]), ()).unwrap()));
+}
+
+#[test]
 fn frozen_parameters_stay() {
     let model = net(0.0);
     let builder =
@@ -190,7 +237,7 @@ fn a_program_trains_one_part_after_the_other() {
     };
     let maker_loss =
         |x: &[Tensor]| bce_with_logits(&pair.judge.forward(&pair.maker.forward(&x[1])), &x[2].ones_like());
-    let begin = |mode: fn(kiln::TrainerBuilder<'_>) -> kiln::TrainerBuilder<'_>| {
+    let begin = |mode: fn(TrainerBuilder<'_>) -> TrainerBuilder<'_>| {
         let trainer = Trainer::with_programs(&pair)
             .optimizer_of("maker", Sgd::new(0.5))
             .optimizer_of("judge", Adam::new(0.1))
