@@ -186,7 +186,8 @@ fn tiles_of(
         KernelKind::Loop
         | KernelKind::ScatterAdd(_)
         | KernelKind::WindowPut(_)
-        | KernelKind::Cumulative(_) => None,
+        | KernelKind::Cumulative(_)
+        | KernelKind::Sort(_) => None,
     }
 }
 

@@ -50,6 +50,12 @@ impl Op {
                     add("reverse", reverse.to_string());
                 }
             }
+            Op::ArgSort(ArgSort { axis, descending }) => {
+                add("axis", axis.to_string());
+                if *descending {
+                    add("descending", descending.to_string());
+                }
+            }
             Op::Slice(Slice { start, limit, step }) => {
                 add("start", list(start));
                 add("limit", list(limit));
@@ -305,6 +311,7 @@ fn read_with(a: &mut Attributes, ty: &TensorType, operands: &[&TensorType]) -> R
         "cumulative_sum" => {
             Op::Cumulative(Cumulative { axis: a.number("axis")?, reverse: a.flag("reverse")? })
         }
+        "argsort" => Op::ArgSort(ArgSort { axis: a.number("axis")?, descending: a.flag("descending")? }),
         "reshape" => Op::Reshape(ty.shape.clone()),
         "permute" => Op::Permute(a.numbers("permutation")?),
         "broadcast" => Op::Broadcast { shape: ty.shape.clone(), axes: a.numbers("axes")? },

@@ -10,6 +10,7 @@ mod iteration;
 mod movement;
 mod number;
 mod reduce;
+mod sort;
 mod taps;
 mod walk;
 mod window;
@@ -147,6 +148,7 @@ pub fn evaluate(op: &Op, operands: &[&TensorData]) -> TensorData {
         Op::Reduce(op, axes) => reduce::reduce(*op, axes, x[0], &result),
         Op::ArgReduce(op, axis) => reduce::arg_reduce(*op, *axis, x[0], &result),
         Op::Cumulative(cumulative) => reduce::cumulative(*cumulative, x[0]),
+        Op::ArgSort(op) => sort::argsort(*op, x[0]),
         Op::Reshape(_) => movement::reshape(x[0], &result),
         Op::Permute(permutation) => movement::permute(permutation, x[0], &result),
         Op::Broadcast { axes, .. } => movement::broadcast(axes, x[0], &result),

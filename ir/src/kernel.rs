@@ -20,6 +20,8 @@ pub enum KernelKind {
     /// A loop of the graph: the kernels of its body, run in order for each step. The members are the loop and its
     /// results; the place of the loop itself is that of the memory its body's kernels need between them.
     Repeat(NodeId),
+    /// A sort: a routine sorts each line of the operand, which lies in memory.
+    Sort(NodeId),
 }
 
 /// A group of nodes that is computed by one loop nest.

@@ -1,7 +1,7 @@
 //! The closed set of primitive operations.
 //!
 //! One family, one file: [`unary`], [`binary`], [`compare`], [`logical`], [`select`] (select and cast),
-//! [`constant`] (constants and iota), [`reduce`], [`cumulative`], [`movement`], [`contraction`] (dot and
+//! [`constant`] (constants and iota), [`reduce`], [`cumulative`], [`sort`], [`movement`], [`contraction`] (dot and
 //! convolution), [`window`], [`index`] (gather and scatter-add), [`random`] and [`iteration`] (loops). A family's file
 //! holds all that is true of its ops on every machine. Matches over ops have no `_` arm, so that a new op is a compile error
 //! wherever work is missing.
@@ -20,6 +20,7 @@ pub mod random;
 pub mod reduce;
 pub mod rule;
 pub mod select;
+pub mod sort;
 pub mod unary;
 pub mod window;
 
@@ -32,6 +33,7 @@ pub use iteration::Loop;
 pub use logical::LogicalOp;
 pub use movement::{Pad, Slice};
 pub use reduce::{ArgReduceOp, ReduceOp};
+pub use sort::ArgSort;
 pub use unary::UnaryOp;
 pub use window::{Window, WindowOp};
 
@@ -72,6 +74,8 @@ pub enum Op {
     ArgReduce(ArgReduceOp, usize),
     /// Running sum along an axis.
     Cumulative(Cumulative),
+    /// The indices of the elements along an axis in order; `i64`. Equal elements keep their order, NaN is the greatest.
+    ArgSort(ArgSort),
     /// The same elements in row-major order under another shape.
     Reshape(Shape),
     /// Axes in another order: axis `i` of the result is axis `permutation[i]` of the operand.
@@ -138,6 +142,7 @@ impl Op {
             Op::Reduce(op, _) => op.name(),
             Op::ArgReduce(op, _) => op.name(),
             Op::Cumulative(op) => op.name(),
+            Op::ArgSort(op) => op.name(),
             Op::Reshape(_) => "reshape",
             Op::Permute(_) => "permute",
             Op::Broadcast { .. } => "broadcast",
@@ -172,6 +177,7 @@ impl Op {
             Op::Reduce(op, axes) => op.infer(axes, operands)?,
             Op::ArgReduce(op, axis) => op.infer(*axis, operands)?,
             Op::Cumulative(op) => op.infer(operands)?,
+            Op::ArgSort(op) => op.infer(operands)?,
             Op::Reshape(shape) => movement::infer_reshape(shape, operands)?,
             Op::Permute(permutation) => movement::infer_permute(permutation, operands)?,
             Op::Broadcast { shape, axes } => movement::infer_broadcast(shape, axes, operands)?,

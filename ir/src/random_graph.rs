@@ -145,7 +145,7 @@ struct Generator<'c, 'd> {
 
 impl Generator<'_, '_> {
     /// All families, the simplest first; elementwise ops more often, since their chains are what is fused.
-    const FAMILIES: [fn(&mut Self) -> Option<Value>; 33] = [
+    const FAMILIES: [fn(&mut Self) -> Option<Value>; 34] = [
         Self::unary,
         Self::binary,
         Self::unary,
@@ -178,6 +178,7 @@ impl Generator<'_, '_> {
         Self::window,
         Self::index,
         Self::random_bits,
+        Self::argsort,
         Self::repeat,
     ];
 

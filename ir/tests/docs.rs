@@ -83,6 +83,7 @@ fn ops() -> Vec<(&'static str, String)> {
         family(include_str!("../src/op/reduce.rs"), "ReduceOp", &ReduceOp::ALL.map(ReduceOp::name)),
         family(include_str!("../src/op/reduce.rs"), "ArgReduceOp", &ArgReduceOp::ALL.map(ArgReduceOp::name)),
         op("Cumulative", "cumulative_sum"),
+        op("ArgSort", "argsort"),
         op("Reshape", "reshape"),
         op("Permute", "permute"),
         op("Broadcast", "broadcast"),

@@ -62,6 +62,7 @@ pub fn flops(graph: &Graph, node: NodeId) -> u64 {
         | Op::Select
         | Op::Cast(_)
         | Op::ArgReduce(..)
+        | Op::ArgSort(_)
         | Op::Reshape(_)
         | Op::Permute(_)
         | Op::Broadcast { .. }

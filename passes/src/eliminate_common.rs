@@ -95,6 +95,7 @@ pub fn is_commutative(op: &Op) -> bool {
         | Op::Reduce(..)
         | Op::ArgReduce(..)
         | Op::Cumulative(_)
+        | Op::ArgSort(_)
         | Op::Reshape(_)
         | Op::Permute(_)
         | Op::Broadcast { .. }

@@ -103,6 +103,7 @@ fn uniform_result(graph: &Graph, id: NodeId) -> Option<Literal> {
         Op::Input(_)
         | Op::Fill(..)
         | Op::Iota { .. }
+        | Op::ArgSort(_)
         | Op::Conv(_)
         | Op::Window(..)
         | Op::RandomBits(_)

@@ -111,6 +111,7 @@ impl Fusion<'_> {
                     self.groups.of(graph.operands(node)[0]).expect("a loop stands before its results");
                 self.groups.join(graph, node, group);
             }
+            Op::ArgSort(_) => self.start_sort(node),
         }
     }
 
@@ -170,6 +171,16 @@ impl Fusion<'_> {
         let domain: Shape = updates.iter().chain(&window.sizes).copied().collect();
         let reduced = (updates.rank()..domain.rank()).collect();
         self.start(node, KernelKind::WindowPut(node), domain, reduced);
+    }
+
+    /// A sort reads its operand from memory: what is not there is written out first.
+    fn start_sort(&mut self, node: NodeId) {
+        let operand = self.graph.operands(node)[0];
+        if !self.groups.contains(operand) && !memory::is_in_memory_already(self.graph, operand) {
+            self.join_or_start(operand);
+        }
+        let domain = self.graph.node(node).ty().shape.clone();
+        self.start(node, KernelKind::Sort(node), domain, Axes::new());
     }
 
     fn start(&mut self, node: NodeId, kind: KernelKind, domain: Shape, reduced: Axes) {

@@ -93,6 +93,7 @@ pub fn kind(kernel: &Kernel) -> &'static str {
         KernelKind::WindowPut(_) => "window-put",
         KernelKind::Cumulative(_) => "cumulative",
         KernelKind::Repeat(_) => "repeat",
+        KernelKind::Sort(_) => "sort",
     }
 }
 

@@ -61,17 +61,19 @@ pub fn may_write_over(graph: &Graph, kernel: &Kernel, body: &LoopBody, old: Node
     if !kernel.reads.contains(&old) {
         return true;
     }
-    let by_tiles = match kernel.kind {
+    let in_other_order = match kernel.kind {
         // The tiles read their operands in blocks of their own, in an order that the body does not show.
         KernelKind::Contraction(root) => {
             let product = view::contraction_product(graph, root);
             new == root || graph.operands(product).iter().any(|&operand| reads_through(graph, operand, old))
         }
+        // A line is read along its axis and written there by rank.
+        KernelKind::Sort(_) => true,
         KernelKind::Loop => false,
         KernelKind::Repeat(looped) => return loop_bodies::may_carry_over(graph, looped, old, new),
         KernelKind::ScatterAdd(_) | KernelKind::WindowPut(_) | KernelKind::Cumulative(_) => true,
     };
-    !by_tiles && body.may_overwrite(old, new)
+    !in_other_order && body.may_overwrite(old, new)
 }
 
 fn reads_through(graph: &Graph, mut node: NodeId, of: NodeId) -> bool {

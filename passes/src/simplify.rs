@@ -134,6 +134,7 @@ fn rows(op: &Op) -> [&'static [Row]; 2] {
         | Op::Iota { .. }
         | Op::Conv(_)
         | Op::Window(..)
+        | Op::ArgSort(_)
         | Op::Gather(_)
         | Op::ScatterAdd { .. }
         | Op::RandomBits(_)

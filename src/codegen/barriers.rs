@@ -70,7 +70,7 @@ fn place_after(steps: &mut [Step], mut since: Since) -> Since {
         match &mut step.work {
             // Behind its own barrier, what a loop needs to wait for is only itself.
             Work::Repeat { steps, .. } if step.parallel => since.extend(place_in_loop(steps)),
-            Work::Repeat { .. } | Work::Loop { .. } | Work::Contraction(_) | Work::Copy(_) => {
+            Work::Repeat { .. } | Work::Loop { .. } | Work::Contraction(_) | Work::Sort(_) | Work::Copy(_) => {
                 since.push((step.parallel, step.touched.clone()));
             }
         }
@@ -94,7 +94,7 @@ fn place_in_loop(steps: &mut [Step]) -> Since {
 fn count(steps: &[Step]) -> usize {
     let within = |step: &Step| match &step.work {
         Work::Repeat { steps, .. } => count(steps),
-        Work::Loop { .. } | Work::Contraction(_) | Work::Copy(_) => 0,
+        Work::Loop { .. } | Work::Contraction(_) | Work::Sort(_) | Work::Copy(_) => 0,
     };
     steps.iter().map(|step| usize::from(step.barrier) + within(step)).sum()
 }

@@ -2,6 +2,7 @@
 //! thread's part, and meets the other threads where data crosses between them.
 
 use super::barriers::Touched;
+use super::sort::SortCall;
 use super::symbols::Symbols;
 use super::target::Target;
 use crate::runtime::kiln_barrier;
@@ -57,6 +58,8 @@ pub enum Work {
     },
     /// A contraction: address of its [`ContractionCall`](super::contraction::ContractionCall).
     Contraction(*const u8),
+    /// A sort of lines.
+    Sort(SortCall),
     /// A copy from the second pointer to the first, of so many bytes.
     Copy(usize),
     /// A loop.
@@ -232,6 +235,17 @@ impl Driver<'_, '_> {
                 let thread = if alone { self.b.ins().iconst(I64, 0) } else { self.thread };
                 let n = self.b.ins().iconst(I64, parts as i64);
                 self.b.ins().call(function, &[call, pointers, self.scratch, thread, n]);
+            }
+            Work::Sort(sort) => {
+                let pointers = self.pointers(step);
+                let (name, address) = (sort.name, sort.function as *const u8);
+                let function = self.symbols.import(self.b.func, name, address, &[I64; 7], &[]);
+                let [begin, end] = self.part(sort.lines, 1, parts);
+                let numbers = [sort.extent, sort.stride, usize::from(sort.descending)];
+                let [extent, stride, descending] =
+                    numbers.map(|number| self.b.ins().iconst(I64, number as i64));
+                let arguments = [pointers, self.scratch, begin, end, extent, stride, descending];
+                self.b.ins().call(function, &arguments);
             }
             Work::Copy(n_bytes) => {
                 let pointers = self.pointers(step);

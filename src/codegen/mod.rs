@@ -12,6 +12,7 @@ mod emit;
 pub(crate) mod link;
 pub(crate) mod nest;
 mod ops;
+pub(crate) mod sort;
 pub(crate) mod steps;
 pub(crate) mod symbols;
 pub(crate) mod target;

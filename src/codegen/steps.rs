@@ -8,6 +8,7 @@ use super::barriers::{self, Memory, Region, Touched};
 use super::contraction::ContractionCall;
 use super::driver::{self, Stamps, Step, Varying, Work};
 use super::nest;
+use super::sort::SortCall;
 use super::symbols::Symbols;
 use super::target::Target;
 use cranelift_codegen::ir::Function;
@@ -192,6 +193,7 @@ impl<'a> Generator<'a> {
             let of_kernel = match kernel.kind {
                 KernelKind::Repeat(node) => self.repeat(scope, k, node),
                 KernelKind::Contraction(root) => vec![self.contraction(scope, k, root, kernel, body)],
+                KernelKind::Sort(node) => vec![self.sort(scope, node, kernel, body)],
                 KernelKind::Loop
                 | KernelKind::ScatterAdd(_)
                 | KernelKind::WindowPut(_)
@@ -236,6 +238,16 @@ impl<'a> Generator<'a> {
         let addresses: Vec<Address> = body.buffers.iter().map(|&node| scope.address(node)).collect();
         let parallel = work_of(kernel, body) >= self.shared_from;
         self.step(&addresses, work, parallel, touched(scope, kernel))
+    }
+
+    fn sort(&mut self, scope: &Scope, node: NodeId, kernel: &Kernel, body: &LoopBody) -> Step {
+        let Op::ArgSort(sort) = *scope.graph.op(node) else { unreachable!("a sort") };
+        let operand = scope.graph.node(scope.graph.operands(node)[0]).ty();
+        let call = SortCall::new(sort, operand.dtype, &operand.shape);
+        self.scratch_bytes = self.scratch_bytes.max(call.scratch_bytes());
+        let addresses: Vec<Address> = body.buffers.iter().map(|&node| scope.address(node)).collect();
+        let parallel = call.work() >= self.shared_from;
+        self.step(&addresses, Work::Sort(call), parallel, touched(scope, kernel))
     }
 
     fn declare(&mut self, scope: &Scope, k: usize, function: Function) -> String {

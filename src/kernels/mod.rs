@@ -10,5 +10,6 @@ pub mod math;
 mod part;
 pub mod random;
 mod simd;
+pub mod sort;
 #[cfg(test)]
 mod testing;

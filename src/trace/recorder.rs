@@ -166,6 +166,7 @@ pub(super) fn roles<'a>(op: &Op, operands: &[&'a Tensor]) -> Vec<(&'static str, 
         | Op::Reduce(..)
         | Op::ArgReduce(..)
         | Op::Cumulative(_)
+        | Op::ArgSort(_)
         | Op::Reshape(_)
         | Op::Permute(_)
         | Op::Broadcast { .. }

@@ -24,6 +24,7 @@ impl Op {
             Op::Select => select::select_blocked(operand),
             Op::Cast(dtype) => select::cast_blocked(*dtype),
             Op::ArgReduce(op, _) => Some(op.blocked()),
+            Op::ArgSort(op) => Some(op.blocked()),
             Op::Window(op, _) => op.blocked(operand),
             Op::Gather(_) | Op::ScatterAdd { .. } => index::blocked(operand),
             Op::RandomBits(_) => Some("random bits do not vary smoothly with their state"),
@@ -73,7 +74,7 @@ impl Op {
         match self {
             Op::Input(_) | Op::Fill(..) | Op::Dense(_) | Op::Iota { .. } => smallvec![],
             // Blocked, whatever the operand.
-            Op::Compare(_) | Op::Logical(_) | Op::ArgReduce(..) | Op::RandomBits(_) => {
+            Op::Compare(_) | Op::Logical(_) | Op::ArgReduce(..) | Op::ArgSort(_) | Op::RandomBits(_) => {
                 smallvec![None; operands.len()]
             }
             Op::Unary(op) => smallvec![op.gradient(e, x, result, dy)],

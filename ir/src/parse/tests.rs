@@ -33,6 +33,7 @@ fn every_op_and_attribute_prints_as_it_was_read() {
         "select",
         "cast",
         "cumulative_sum",
+        "argsort",
         "reshape",
         "permute",
         "broadcast",

@@ -1,7 +1,7 @@
 //! Reductions over axes, windows and prefixes.
 
 use super::{Generator, Value};
-use crate::op::{ArgReduceOp, BinaryOp, Cumulative, ReduceOp, UnaryOp, Window, WindowOp};
+use crate::op::{ArgReduceOp, ArgSort, BinaryOp, Cumulative, ReduceOp, UnaryOp, Window, WindowOp};
 use crate::{Axes, Op, TensorType};
 use smallvec::smallvec;
 
@@ -64,6 +64,14 @@ impl Generator<'_, '_> {
         let shape = self.shape(x);
         let axis = self.below(shape.rank());
         self.add(Op::ArgReduce(op, axis), &[x], true, shape[axis] as f64)
+    }
+
+    pub(super) fn argsort(&mut self) -> Option<Value> {
+        let x = self.pick(|ty| ty.rank() > 0)?;
+        let x = self.steady(x)?;
+        let shape = self.shape(x);
+        let (axis, descending) = (self.below(shape.rank()), self.below(2) == 1);
+        self.add(Op::ArgSort(ArgSort { axis, descending }), &[x], true, shape[axis] as f64)
     }
 
     pub(super) fn cumulative(&mut self) -> Option<Value> {

@@ -73,6 +73,7 @@ fn rounds(op: &Op) -> bool {
         | Op::Select
         | Op::Cast(_)
         | Op::ArgReduce(..)
+        | Op::ArgSort(_)
         | Op::Reshape(_)
         | Op::Permute(_)
         | Op::Broadcast { .. }
@@ -157,6 +158,7 @@ fn every_op_occurs() {
         "select",
         "cast",
         "cumulative_sum",
+        "argsort",
         "reshape",
         "permute",
         "broadcast",

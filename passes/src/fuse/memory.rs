@@ -32,7 +32,8 @@ pub fn finish(graph: &Graph, groups: Groups, order: &[NodeId]) -> Vec<Kernel> {
             KernelKind::Loop
             | KernelKind::ScatterAdd(_)
             | KernelKind::WindowPut(_)
-            | KernelKind::Cumulative(_) => false,
+            | KernelKind::Cumulative(_)
+            | KernelKind::Sort(_) => false,
         };
         kernel.writes =
             kernel.members.iter().copied().filter(|&n| written.contains(&n) || is_root(n)).collect();
@@ -102,7 +103,7 @@ fn users_are_loops(graph: &Graph, groups: &Groups, node: NodeId) -> bool {
     graph.users(node).iter().all(|&user| match groups.of(user).map(|group| groups.kernel(group)) {
         Some(kernel) => match kernel.kind {
             KernelKind::Contraction(root) => user != root && user != view::contraction_product(graph, root),
-            KernelKind::Repeat(_) => false,
+            KernelKind::Repeat(_) | KernelKind::Sort(_) => false,
             KernelKind::Loop
             | KernelKind::ScatterAdd(_)
             | KernelKind::WindowPut(_)

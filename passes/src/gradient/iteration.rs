@@ -451,6 +451,7 @@ fn is_cheap(op: &Op) -> bool {
         | Op::Reduce(..)
         | Op::ArgReduce(..)
         | Op::Cumulative(_)
+        | Op::ArgSort(_)
         | Op::Dot(_)
         | Op::Conv(_)
         | Op::Window(..)

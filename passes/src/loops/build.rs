@@ -29,6 +29,7 @@ pub fn build(graph: &Graph, kernel: &Kernel, in_memory: &dyn Fn(NodeId) -> bool)
         KernelKind::ScatterAdd(node) => builder.scatter_add(node),
         KernelKind::WindowPut(node) => builder.window_put(node),
         KernelKind::Cumulative(node) => builder.cumulative(node),
+        KernelKind::Sort(node) => return builder.sort(node),
     }
     for &node in &kernel.writes {
         builder.store(node);
@@ -213,6 +214,7 @@ impl<'a> Builder<'a> {
             | Op::Dense(_)
             | Op::ScatterAdd { .. }
             | Op::Cumulative(_)
+            | Op::ArgSort(_)
             | Op::Loop(_)
             | Op::LoopResult { .. } => {
                 unreachable!("`{}` is computed into memory before it is used", op.name())

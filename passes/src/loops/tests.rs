@@ -514,7 +514,9 @@ fn check_addresses(graph: &Graph, kernel: &Kernel, body: &LoopBody) -> Result<()
     }
     // Without an index nothing is written here; generated code still stores what empty rows are reduced to.
     let empty = (0..body.axes.len()).any(|axis| body.extent(axis) == 0);
-    for &node in kernel.writes.iter().filter(|&&node| kernel.kind != KernelKind::Contraction(node)) {
+    // Tiles and routines write their results themselves.
+    let by_call = |node| [KernelKind::Contraction(node), KernelKind::Sort(node)].contains(&kernel.kind);
+    for &node in kernel.writes.iter().filter(|&&node| !by_call(node)) {
         let buffer = body.buffers.iter().position(|&b| b == node).expect("what is written has a buffer");
         if !empty && written.0[buffer].iter().any(|&n| n != 1) {
             return Err(format!("the elements of buffer {buffer} are written {:?} times", written.0[buffer]));

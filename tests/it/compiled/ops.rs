@@ -159,6 +159,31 @@ fn searches_and_running_sums() {
     }
 }
 
+#[test]
+fn sorts() {
+    for dtype in DType::ALL {
+        for n in [0, 1, 2, 7, 48, 49, 300] {
+            let mut s = Suite::new("sorts");
+            for descending in [false, true] {
+                for (shape, axis) in [(vec![n], 0), (vec![3, n], 1), (vec![n, 3], 0), (vec![2, n, 3], 1)] {
+                    for elements in [Elements::Plain, Elements::Edges] {
+                        let x = s.input(dtype, &shape, elements);
+                        s.output(Op::ArgSort(ArgSort { axis, descending }), &[x]);
+                    }
+                }
+                // What is sorted is not in memory yet, or in another order of axes, or computed.
+                for view in views(&mut s, dtype, n, Elements::Edges) {
+                    let rank = s.shape(view).rank();
+                    if rank > 0 {
+                        s.output(Op::ArgSort(ArgSort { axis: rank - 1, descending }), &[view]);
+                    }
+                }
+            }
+            s.check();
+        }
+    }
+}
+
 /// A reduction of each view, of what is computed from it, and a view of the result.
 #[test]
 fn reductions_of_views() {

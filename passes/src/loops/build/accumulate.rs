@@ -93,6 +93,13 @@ impl Builder<'_> {
         self.body.accumulate = Some(Accumulate { buffer, address, loaded, value, condition, per_row });
     }
 
+    /// No loops: a routine sorts the lines. The buffers are its operand and its result.
+    pub(super) fn sort(mut self, node: NodeId) -> LoopBody {
+        self.buffer(self.graph.operands(node)[0]);
+        self.buffer(node);
+        self.body
+    }
+
     /// Domain: the operand's shape; the summed axis is walked as a reduced one.
     pub(super) fn cumulative(&mut self, node: NodeId) {
         let Op::Cumulative(cumulative) = *self.graph.op(node) else { unreachable!("a running sum") };
