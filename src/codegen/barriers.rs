@@ -70,7 +70,11 @@ fn place_after(steps: &mut [Step], mut since: Since) -> Since {
         match &mut step.work {
             // Behind its own barrier, what a loop needs to wait for is only itself.
             Work::Repeat { steps, .. } if step.parallel => since.extend(place_in_loop(steps)),
-            Work::Repeat { .. } | Work::Loop { .. } | Work::Contraction(_) | Work::Sort(_) | Work::Copy(_) => {
+            Work::Repeat { .. }
+            | Work::Loop { .. }
+            | Work::Contraction(_)
+            | Work::Sort(_)
+            | Work::Copy(_) => {
                 since.push((step.parallel, step.touched.clone()));
             }
         }

@@ -13,6 +13,7 @@ mod call;
 mod case;
 mod ops;
 mod run;
+mod ties;
 
 use case::Operator;
 use kiln::compile::CompileOptions;

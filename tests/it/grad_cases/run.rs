@@ -95,7 +95,7 @@ fn gradients(tracer: &Tracer, case: &Case, inputs: &[Tensor], values: &[Tensor])
 
 /// Zero, whatever the elements are, as a function of `x`: so that a value that no gradient reaches has one of zero, as
 /// it has in PyTorch, and not the error it is for a user.
-fn zero_times(x: &Tensor) -> Tensor {
+pub fn zero_times(x: &Tensor) -> Tensor {
     let never = x.eq(x).logical_and(x.ne(x));
     never.select(x, 0.0).sum(..)
 }
