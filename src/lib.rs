@@ -48,6 +48,7 @@ pub mod eager;
 mod error;
 pub mod executable;
 pub mod explain;
+pub mod health;
 #[doc(hidden)]
 pub mod kernels;
 pub mod log;

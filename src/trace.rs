@@ -281,6 +281,19 @@ impl Tracer {
         penalties.into_iter().fold(loss, |loss, penalty| loss + self.tensor(penalty))
     }
 
+    /// Names a value whose norm a step with health computes.
+    pub(crate) fn watch(&self, name: &str, value: &Tensor) {
+        let mut recorder = self.0.borrow_mut();
+        let scope = &recorder.frame.scope;
+        let name = if scope.is_empty() { name.to_string() } else { format!("{scope}.{name}") };
+        recorder.watched.extend(value.id().map(|id| (name, id)));
+    }
+
+    /// The values that were named to be watched, in the order of the trace.
+    pub(crate) fn watched(&self) -> Vec<(String, NodeId)> {
+        self.0.borrow().watched.clone()
+    }
+
     /// Makes an input (`i64[2]`: key and counter) the random state that [`draw`](Tracer::draw) draws from.
     pub(crate) fn bind_random(&self, state: &Tensor) {
         self.0.borrow_mut().random = Some(Random { state: state.expect_id(), n_blocks: 0 });

@@ -32,6 +32,7 @@ mod builder;
 mod compiled;
 mod early_stopping;
 mod files;
+mod measure;
 mod plan;
 mod program;
 pub(crate) mod resume;
@@ -201,7 +202,12 @@ impl<'m> Trainer<'m> {
     /// A program of the user's gets the inputs; where it takes others, see [`graph_for`](Trainer::graph_for).
     pub fn graph(&self, task: Task) -> Result<Graph, Error> {
         let takes_targets = match task {
-            Task::Train | Task::Accumulate | Task::Evaluate | Task::Gradients => true,
+            Task::Train
+            | Task::Accumulate
+            | Task::TrainWithHealth
+            | Task::AccumulateWithHealth
+            | Task::Evaluate
+            | Task::Gradients => true,
             Task::Predict | Task::Program(_) => false,
         };
         self.plan.graph(task, &self.inputs.0, if takes_targets { &self.targets.0 } else { &[] })

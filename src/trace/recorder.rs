@@ -19,6 +19,8 @@ pub(super) struct Recorder {
     pub(super) parameters: HashMap<ParamId, Bound>,
     /// What is added to the loss.
     pub(super) penalties: Vec<NodeId>,
+    /// Values whose norm is asked for, with their names.
+    pub(super) watched: Vec<(String, NodeId)>,
     pub(super) random: Option<Random>,
     pub(super) detached: BTreeSet<NodeId>,
     pub(super) eager: Option<Tape>,
@@ -64,6 +66,7 @@ impl Recorder {
             training: false,
             parameters: HashMap::new(),
             penalties: Vec::new(),
+            watched: Vec::new(),
             random: None,
             detached: BTreeSet::new(),
             eager,

@@ -5,6 +5,7 @@
 //! gradients are accumulated, and the random state; after these the batch. A program returns its results, then each
 //! changed piece of state as the next value of its input.
 
+use super::measure::{self, Measured};
 use super::program::{NamedProgram, Step};
 use super::update::Rules;
 use crate::eager::Value;
@@ -16,7 +17,8 @@ use crate::tensor::Tensor;
 use crate::trace::Tracer;
 use kiln_ir::{DType, Graph, Source, TensorData, TensorType};
 use smallvec::SmallVec;
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
@@ -33,6 +35,10 @@ pub enum Task {
     Train,
     /// Adds the gradients of a batch to those that the next step of training uses: returns the loss, and the next state.
     Accumulate,
+    /// As [`Train`](Task::Train); returns also the norms of gradients, parameters and activations.
+    TrainWithHealth,
+    /// As [`Accumulate`](Task::Accumulate); returns also the norms of gradients, parameters and activations.
+    AccumulateWithHealth,
     /// The loss and the prediction, as outside of training.
     Evaluate,
     /// The prediction, as outside of training. Takes no targets.
@@ -128,6 +134,8 @@ pub(crate) struct Plan<'m> {
     pub state: Vec<StateValue>,
     /// The user's call of `compile`: the line of what no line of the model stands for.
     pub location: &'static Location<'static>,
+    /// What the programs with health measure, by the types of their batches: each trace notes it.
+    pub measured: RefCell<HashMap<[Vec<TensorType>; 2], Measured>>,
     /// The place in the state of the first group's learning rate, after which come the other scalars.
     first_scalar: usize,
 }
@@ -200,7 +208,19 @@ impl<'m> Plan<'m> {
         let random = TensorData::new([2], vec![seed as i64, 0]);
         let (name, ty) = ("random".to_string(), random.ty());
         state.push(StateValue { name, ty, initial: Initial::Given(random) });
-        Ok(Plan { forward, loss, programs, groups, rules, parameters, state, location, first_scalar })
+        let measured = RefCell::default();
+        Ok(Plan {
+            forward,
+            loss,
+            programs,
+            groups,
+            rules,
+            parameters,
+            state,
+            location,
+            measured,
+            first_scalar,
+        })
     }
 
     /// The place of a group's learning rate.
@@ -265,7 +285,11 @@ impl<'m> Plan<'m> {
         }
         tracer.bind_random(&state[self.random()]);
         let is_training = match task {
-            Task::Train | Task::Accumulate | Task::Gradients => true,
+            Task::Train
+            | Task::Accumulate
+            | Task::TrainWithHealth
+            | Task::AccumulateWithHealth
+            | Task::Gradients => true,
             Task::Evaluate | Task::Predict => false,
             Task::Program(index) => self.programs[index].is_training,
         };
@@ -274,9 +298,12 @@ impl<'m> Plan<'m> {
         let results = match task {
             Task::Program(index) => (self.programs[index].body)(&step, &inputs),
             Task::Predict => vec![(self.forward)(&inputs)],
-            Task::Train | Task::Accumulate | Task::Evaluate | Task::Gradients => {
-                self.trace_with_loss(&step, task, &inputs, &targets)
-            }
+            Task::Train
+            | Task::Accumulate
+            | Task::TrainWithHealth
+            | Task::AccumulateWithHealth
+            | Task::Evaluate
+            | Task::Gradients => self.trace_with_loss(&step, task, &inputs, &targets),
         };
         tracer.check()?;
         let has_next_state = is_training && task != Task::Gradients;
@@ -293,6 +320,7 @@ impl<'m> Plan<'m> {
     ) -> Vec<Tensor> {
         let prediction = (self.forward)(inputs);
         let tracer = prediction.tracer();
+        let n_forward = tracer.graph().id_bound();
         let loss = (self.loss)(&prediction, targets);
         let loss = tracer.at(self.location, || tracer.with_penalties(loss));
         match task {
@@ -308,6 +336,19 @@ impl<'m> Plan<'m> {
                 step.accumulate(step.all_gradients(&loss));
                 vec![loss]
             }
+            Task::TrainWithHealth | Task::AccumulateWithHealth => {
+                let gradients = step.all_gradients(&loss);
+                let forward = measure::Forward { prediction: &prediction, bound: n_forward };
+                let (norms, measured) =
+                    tracer.at(self.location, || measure::measure(step, &gradients, &forward));
+                let key = [inputs, targets].map(|side| side.iter().map(|x| x.ty().clone()).collect());
+                self.measured.borrow_mut().insert(key, measured);
+                match task == Task::TrainWithHealth {
+                    true => step.apply_with_accumulated(gradients),
+                    false => step.accumulate(gradients),
+                }
+                std::iter::once(loss).chain(norms).collect()
+            }
             Task::Evaluate | Task::Predict | Task::Program(_) => {
                 step.check_loss(&loss);
                 vec![loss, prediction]
@@ -320,6 +361,8 @@ impl<'m> Plan<'m> {
         match task {
             Task::Train => "train",
             Task::Accumulate => "accumulate",
+            Task::TrainWithHealth => "train_with_health",
+            Task::AccumulateWithHealth => "accumulate_with_health",
             Task::Evaluate => "evaluate",
             Task::Predict => "predict",
             Task::Gradients => "gradients",

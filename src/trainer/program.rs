@@ -123,6 +123,16 @@ impl<'a> Step<'a> {
         Gradients { plan: self.plan, gradients }
     }
 
+    /// Names, present values and gradients of parameters.
+    pub(super) fn with_values<'g>(
+        &self,
+        gradients: &'g Gradients<'_>,
+    ) -> impl Iterator<Item = (&'g str, Tensor, &'g Tensor)> {
+        let indices = gradients.gradients.iter().map(|&(index, _)| index);
+        let values = indices.map(|index| self.current(index));
+        gradients.iter().zip(values).map(|((name, gradient), value)| (name, value, gradient))
+    }
+
     /// Moves parameters along gradients, by the rule of the optimizer of their group. What follows in the program sees
     /// the new parameters; no gradient flows back into the update.
     pub fn apply(&self, gradients: Gradients<'_>) {

@@ -5,6 +5,7 @@ mod cli;
 mod compiled;
 mod errors;
 mod grad_cases;
+mod health;
 mod loops;
 mod lowering;
 mod optimizers;
