@@ -45,7 +45,7 @@ pub use early_stopping::EarlyStopping;
 pub use files::{Difference, Resume, ResumeError, ResumeProblem};
 pub use plan::Task;
 pub use program::{Gradients, Step};
-pub use update::Constraint;
+pub use update::{Constraint, Penalty};
 
 use crate::compile::CompileOptions;
 use crate::error::Error;

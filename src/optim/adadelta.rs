@@ -14,6 +14,8 @@ use kiln_ir::DType;
 /// p = p - lr * d
 /// ```
 ///
+/// `s` and `a` are kept for each parameter, in its shape.
+///
 /// Source: Zeiler, *ADADELTA: An Adaptive Learning Rate Method*, 2012; the learning rate is PyTorch's addition.
 ///
 /// ```

@@ -12,6 +12,8 @@ use kiln_ir::DType;
 /// p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
 /// ```
 ///
+/// `s` is kept for each parameter, in its shape; `t` counts the steps from 1.
+///
 /// Source: Duchi, Hazan, Singer, *Adaptive Subgradient Methods*, 2011.
 ///
 /// ```

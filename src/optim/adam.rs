@@ -13,6 +13,8 @@ use kiln_ir::DType;
 /// p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 /// ```
 ///
+/// `m` and `v` are kept for each parameter, in its shape; `t` counts the steps from 1.
+///
 /// With AMSGrad the greatest `v` so far takes the place of `v` in the last line.
 ///
 /// Sources: Kingma and Ba, *Adam: A Method for Stochastic Optimization*, 2015, where `eps` stands is PyTorch's choice;

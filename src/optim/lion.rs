@@ -12,6 +12,8 @@ use kiln_ir::DType;
 /// m = beta2 * m + (1 - beta2) * g
 /// ```
 ///
+/// `m` is kept for each parameter, in its shape.
+///
 /// Source: Chen and others, *Symbolic Discovery of Optimization Algorithms*, 2023, algorithm 2.
 ///
 /// ```

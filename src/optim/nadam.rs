@@ -15,6 +15,8 @@ use kiln_ir::DType;
 /// p = p - lr * (1 - u(t)) / (1 - c) * g / d - lr * u(t + 1) / (1 - c * u(t + 1)) * m / d
 /// ```
 ///
+/// `m` and `v` are kept for each parameter, in its shape, and the number `c`; `t` counts the steps from 1.
+///
 /// Source: Dozat, *Incorporating Nesterov Momentum into Adam*, 2016.
 ///
 /// ```

@@ -15,6 +15,8 @@ use kiln_ir::DType;
 /// p = p - lr * (b  with momentum, else d)
 /// ```
 ///
+/// `s`, and if they are used `a` and `b`, are kept for each parameter, in its shape.
+///
 /// Source: Hinton, *Neural Networks for Machine Learning*, lecture 6e, 2012; centered: Graves, *Generating Sequences With
 /// Recurrent Neural Networks*, 2013, equations 38 to 45.
 ///

@@ -171,8 +171,8 @@ fn power(base: f64, exponent: u64) -> f64 {
     base.powf(exponent as f64)
 }
 
-/// Says when to lower the learning rate because a measure no longer falls, as
-/// `torch.optim.lr_scheduler.ReduceLROnPlateau` in its mode `min`.
+/// Says when to lower the learning rate because a measure no longer falls, or no longer [rises](Plateau::rising), as
+/// `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 ///
 /// ```
 /// use kiln::prelude::*;
@@ -192,6 +192,7 @@ pub struct Plateau {
     patience: u64,
     threshold: f64,
     cooldown: u64,
+    rises: bool,
     best: f64,
     n_bad: u64,
     n_cooling: u64,
@@ -207,7 +208,21 @@ impl Plateau {
     /// With PyTorch's numbers: a tenth after more than 10 observations that are not lower by at least a share of 1e-4.
     pub fn new() -> Plateau {
         let (factor, patience, threshold, cooldown) = (0.1, 10, 1e-4, 0);
-        Plateau { factor, patience, threshold, cooldown, best: f64::INFINITY, n_bad: 0, n_cooling: 0 }
+        Plateau {
+            factor,
+            patience,
+            threshold,
+            cooldown,
+            rises: false,
+            best: f64::INFINITY,
+            n_bad: 0,
+            n_cooling: 0,
+        }
+    }
+
+    /// For a measure that should rise, such as an accuracy: PyTorch's mode `max`.
+    pub fn rising(self) -> Plateau {
+        Plateau { rises: true, best: f64::NEG_INFINITY, ..self }
     }
 
     /// What the rate is multiplied by.
@@ -220,7 +235,7 @@ impl Plateau {
         Plateau { patience, ..self }
     }
 
-    /// The share of the best measure by which another must be lower to be better.
+    /// The share of the best measure by which another must be lower (of what should rise: higher) to be better.
     pub fn threshold(self, threshold: f64) -> Plateau {
         Plateau { threshold, ..self }
     }
@@ -232,7 +247,11 @@ impl Plateau {
 
     /// Takes note of the measure: what the learning rate is now to be multiplied by, 1 most of the time.
     pub fn observe(&mut self, measure: f64) -> f64 {
-        if measure < self.best * (1.0 - self.threshold) {
+        let is_better = match self.rises {
+            true => measure > self.best * (1.0 + self.threshold),
+            false => measure < self.best * (1.0 - self.threshold),
+        };
+        if is_better {
             self.best = measure;
             self.n_bad = 0;
         } else {

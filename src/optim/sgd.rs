@@ -12,6 +12,8 @@ use kiln_ir::DType;
 /// p = p - lr * (g + momentum * b  if nesterov, else b)
 /// ```
 ///
+/// `b` is kept for each parameter, in its shape, if there is momentum.
+///
 /// Source: Sutskever and others, *On the importance of initialization and momentum in deep learning*, 2013, in the
 /// form that PyTorch documents, where the learning rate multiplies the momentum too.
 ///

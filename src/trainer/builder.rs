@@ -4,7 +4,7 @@ use super::backend::{Backend, Eager, Interpreter};
 use super::compiled::Compiled;
 use super::plan::{Forward, Group, Loss, Parts, Plan, Task};
 use super::program::{NamedProgram, Step};
-use super::update::{Constraint, Rules};
+use super::update::{Constraint, Penalty, Rules};
 use super::{Trainer, Types};
 use crate::compile::CompileOptions;
 use crate::eager::CompiledEvaluator;
@@ -218,6 +218,28 @@ impl<'m> TrainerBuilder<'m> {
     /// from the parameter. [`Trainer::swap_averages`] puts the averages in the place of the parameters.
     pub fn average(mut self, decay: f64) -> TrainerBuilder<'m> {
         self.rules.average = Some(decay);
+        self
+    }
+
+    /// What is added to the loss of training for the trained parameters for which `takes` is true of name and type; the
+    /// loss that a [`step`](Trainer::step) returns has it, that of [`evaluate`](Trainer::evaluate) has not. In programs of
+    /// the user's it is added where gradients of the parameters' group are asked for.
+    ///
+    /// ```
+    /// # use kiln::prelude::*;
+    /// # use kiln::trainer::Penalty;
+    /// # let model = Linear::new(2, 2);
+    /// let trainer = Trainer::new(&model)
+    ///     .loss(mse)
+    ///     .optimizer(Sgd::new(0.1))
+    ///     .penalize(|name, _| name.ends_with("weight"), Penalty { l1: 1e-4, l2: 0.0 });
+    /// ```
+    pub fn penalize(
+        mut self,
+        takes: impl Fn(&str, &TensorType) -> bool + 'm,
+        penalty: Penalty,
+    ) -> TrainerBuilder<'m> {
+        self.rules.penalties.push((Box::new(takes), penalty));
         self
     }
 

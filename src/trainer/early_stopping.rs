@@ -5,9 +5,9 @@ use crate::error::Error;
 use kiln_ir::TensorData;
 use std::collections::BTreeMap;
 
-/// Watches a measure that should fall, such as the loss on held-out data, keeps the best parameters and says when to stop.
+/// Watches a measure that should fall, such as the loss on held-out data, or one that should rise, keeps the best parameters and says when to stop.
 ///
-/// Source: Prechelt, *Early Stopping - But When?*, 1998: stop after so many observations without a new minimum.
+/// Source: Prechelt, *Early Stopping - But When?*, 1998: stop after so many observations without a new best.
 ///
 /// ```
 /// # use kiln::prelude::*;
@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 pub struct EarlyStopping {
     patience: usize,
     min_delta: f64,
+    rises: bool,
     pub(super) n_worse: usize,
     pub(super) best: Option<(f64, BTreeMap<String, TensorData>)>,
 }
@@ -36,10 +37,15 @@ pub struct EarlyStopping {
 impl EarlyStopping {
     /// Stops after so many observations in a row that are no better than the best.
     pub fn new(patience: usize) -> EarlyStopping {
-        EarlyStopping { patience, min_delta: 0.0, n_worse: 0, best: None }
+        EarlyStopping { patience, min_delta: 0.0, rises: false, n_worse: 0, best: None }
     }
 
-    /// The same, where better means lower by more than this.
+    /// The same for a measure that should rise, such as an accuracy.
+    pub fn rising(self) -> EarlyStopping {
+        EarlyStopping { rises: true, ..self }
+    }
+
+    /// The same, where better means lower (of what should rise: higher) by more than this.
     pub fn min_delta(self, min_delta: f64) -> EarlyStopping {
         EarlyStopping { min_delta, ..self }
     }
@@ -47,6 +53,7 @@ impl EarlyStopping {
     /// Takes note of the measure: whether to stop. What is not a number is worse than everything.
     pub fn observe(&mut self, measure: f64, trainer: &Trainer<'_>) -> bool {
         let is_better = match &self.best {
+            Some((best, _)) if self.rises => measure > best + self.min_delta,
             Some((best, _)) => measure < best - self.min_delta,
             None => !measure.is_nan(),
         };

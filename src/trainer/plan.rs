@@ -323,6 +323,7 @@ impl<'m> Plan<'m> {
         let n_forward = tracer.graph().id_bound();
         let loss = (self.loss)(&prediction, targets);
         let loss = tracer.at(self.location, || tracer.with_penalties(loss));
+        let loss = if tracer.is_training() { step.penalized(loss, |_| true) } else { loss };
         match task {
             Task::Gradients => {
                 let gradients = step.all_gradients(&loss);

@@ -66,7 +66,7 @@ impl<'a> Step<'a> {
 
     /// The gradients of a loss with respect to the parameters of a group, as they are before anything is applied.
     ///
-    /// Penalties on activations since the last gradients are part of the loss. Errors: no group has this name; the loss
+    /// Penalties on activations since the last gradients, and on the parameters of the group, are part of the loss. Errors: no group has this name; the loss
     /// is not one number; no gradient reaches a parameter.
     #[track_caller]
     pub fn gradients(&self, group: &str, loss: &Tensor) -> Gradients<'a> {
@@ -76,12 +76,28 @@ impl<'a> Step<'a> {
             return Gradients { plan: self.plan, gradients: Vec::new() };
         };
         let loss = self.tracer.with_penalties(loss.clone());
+        let loss = self.penalized(loss, |trained| trained.group == group);
         self.derive(&loss, |trained| trained.group == group)
     }
 
     /// The gradients with respect to all trained parameters.
     pub(crate) fn all_gradients(&self, loss: &Tensor) -> Gradients<'a> {
         self.derive(loss, |_| true)
+    }
+
+    /// A loss with the penalties of the parameters that are wanted.
+    pub(crate) fn penalized(&self, loss: Tensor, is_wanted: impl Fn(&Trained) -> bool) -> Tensor {
+        self.tracer.at(self.plan.location, || {
+            self.tracer.within("penalty", || {
+                let mut loss = loss;
+                for (index, parameter) in self.plan.parameters.iter().enumerate() {
+                    if parameter.trained.as_ref().is_some_and(&is_wanted) {
+                        loss = self.plan.rules.penalize(loss, &parameter.name, &self.current(index));
+                    }
+                }
+                loss
+            })
+        })
     }
 
     /// Whether a loss is one number; otherwise this is a mistake of the trace.

@@ -1,4 +1,4 @@
-//! What happens between a gradient and the next value of a parameter, besides the optimizer: clipping, constraints,
+//! What a step of training does besides the optimizer: penalties on parameters, clipping of gradients, constraints,
 //! averages.
 
 use super::plan::Takes;
@@ -16,6 +16,7 @@ pub(crate) struct Rules<'m> {
     /// Number of batches whose gradients make one step; 0 as 1.
     pub accumulate: usize,
     pub constraints: Vec<(Takes<'m>, Constraint)>,
+    pub penalties: Vec<(Takes<'m>, Penalty)>,
 }
 
 impl Rules<'_> {
@@ -39,6 +40,12 @@ impl Rules<'_> {
         }
     }
 
+    /// A loss with what a parameter's penalties add to it.
+    pub fn penalize(&self, loss: Tensor, name: &str, parameter: &Tensor) -> Tensor {
+        let of_this = self.penalties.iter().filter(|(takes, _)| takes(name, parameter.ty()));
+        of_this.fold(loss, |loss, (_, penalty)| penalty.add_to(loss, parameter))
+    }
+
     /// A parameter after what its constraints ask for.
     pub fn constrain(&self, name: &str, parameter: Tensor) -> Tensor {
         let of_this = self.constraints.iter().filter(|(takes, _)| takes(name, parameter.ty()));
@@ -55,6 +62,26 @@ fn norm_scale(gradients: &[Tensor], bound: f64) -> Tensor {
     let squares = gradients.iter().map(|gradient| gradient.square().sum(..));
     let norm = squares.reduce(|total, square| total + square).expect("there is a gradient").sqrt();
     (bound / (norm + 1e-6)).clamp_max(1.0)
+}
+
+/// What is added to the loss of training for a parameter: `l1 * sum(|p|) + l2 * sum(p²)`.
+///
+/// The first makes elements zero (Tibshirani, *Regression Shrinkage and Selection via the Lasso*, 1996), the second keeps
+/// them small (Hoerl and Kennard, *Ridge Regression*, 1970); both together are the elastic net (Zou and Hastie, 2005). The
+/// numbers are those of Keras' `L1L2`; an `l2` is half of the weight decay of an optimizer that adds it to the gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Penalty {
+    /// Times the sum of the magnitudes.
+    pub l1: f64,
+    /// Times the sum of the squares.
+    pub l2: f64,
+}
+
+impl Penalty {
+    fn add_to(self, loss: Tensor, parameter: &Tensor) -> Tensor {
+        let loss = if self.l1 == 0.0 { loss } else { loss + parameter.abs().sum(..) * self.l1 };
+        if self.l2 == 0.0 { loss } else { loss + parameter.square().sum(..) * self.l2 }
+    }
 }
 
 /// What holds for a parameter after each step.

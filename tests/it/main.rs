@@ -9,6 +9,7 @@ mod health;
 mod loops;
 mod lowering;
 mod optimizers;
+mod regularization;
 mod resume;
 mod support;
 mod tensors;

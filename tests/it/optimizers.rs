@@ -129,6 +129,49 @@ fn check_path(optimizer: impl Optimizer + Clone + 'static, expected: [[f64; 2]; 
 }
 
 #[test]
+fn sgd_is_that_of_pytorch() {
+    // SGD(p, 0.1, weight_decay=0.2)
+    check_path(
+        Sgd::new(0.1).weight_decay(0.2),
+        [[0.93, 1.18], [0.9014, 1.0564], [0.913372, 1.010272], [0.89510456, 1.14006656]],
+    );
+    // SGD(p, 0.1, momentum=0.9, dampening=0.5)
+    check_path(
+        Sgd::new(0.1).momentum(0.9).dampening(0.5),
+        [[0.95, 1.2], [0.9, 1.33], [0.87, 1.4345], [0.843, 1.60355]],
+    );
+    // SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    check_path(
+        Sgd::new(0.1).momentum(0.9).nesterov(true).weight_decay(0.01),
+        [[0.9031, 1.3781], [0.84107411, 1.34667161], [0.850465558, 1.359567673], [0.831058944, 1.677302955]],
+    );
+}
+
+#[test]
+fn adam_and_adamw_are_those_of_pytorch() {
+    // Adam(p, 0.01, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.1)
+    check_path(
+        Adam::new(0.01).betas(0.9, 0.99).eps(1e-3).weight_decay(0.1),
+        [
+            [0.990016639, 1.00999474],
+            [0.981317077, 1.012060214],
+            [0.97685086, 1.012627656],
+            [0.972376176, 1.016121237],
+        ],
+    );
+    // AdamW(p, 0.01, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.1)
+    check_path(
+        AdamW::new(0.01).betas(0.9, 0.99).eps(1e-3).weight_decay(0.1),
+        [
+            [0.98901996, 1.008995002],
+            [0.980006008, 1.010651314],
+            [0.976920692, 1.010979949],
+            [0.974216096, 1.0141103],
+        ],
+    );
+}
+
+#[test]
 fn adagrad_is_that_of_pytorch() {
     // Adagrad(p, 0.1, lr_decay=0.01, weight_decay=0.1, initial_accumulator_value=0.2, eps=1e-3)
     let optimizer = Adagrad::new(0.1).lr_decay(0.01).weight_decay(0.1).initial_accumulator(0.2).eps(1e-3);
@@ -316,8 +359,8 @@ fn schedules_are_those_of_pytorch() {
     // CosineAnnealingLR(o, 6, 0.1)
     let cosine = [1.0, 0.939711432, 0.775, 0.55, 0.325, 0.160288568, 0.1];
     assert_factors(Cosine::new(6).floor(0.1), &cosine);
-    // LinearLR(o, 0.25, total_iters=3) has these first.
-    assert_factors(Cosine::new(10).warm_up(4), &[0.25, 0.5, 0.75, 1.0, 1.0]);
+    // SequentialLR(o, [LinearLR(o, 0.25, total_iters=3), CosineAnnealingLR(o, 6, 0.1)], [4])
+    assert_factors(Cosine::new(10).warm_up(4).floor(0.1), &[&[0.25, 0.5, 0.75, 1.0][..], &cosine].concat());
     // OneCycleLR(o, 1.0, total_steps=10)
     let cycle = [
         0.04,
@@ -349,6 +392,19 @@ fn a_plateau_lowers_the_rate_as_in_pytorch() {
         rate *= plateau.observe(measure);
         assert_eq!(rate, expected, "at {measure}");
     }
+}
+
+#[test]
+fn a_plateau_of_a_measure_that_rises_is_that_of_pytorch() {
+    // ReduceLROnPlateau(o, mode='max', factor=0.5, patience=1, threshold=0.01)
+    let mut plateau = Plateau::new().rising().factor(0.5).patience(1).threshold(0.01);
+    let measures = [0.5, 0.502, 0.6, 0.59, 0.58, 0.57, 0.56, 0.7];
+    let mut rate = 1.0;
+    let rates = measures.map(|measure| {
+        rate *= plateau.observe(measure);
+        rate
+    });
+    assert_eq!(rates, [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]);
 }
 
 #[test]
