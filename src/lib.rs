@@ -37,6 +37,10 @@
 //! [`Tensor`] is what models compute with, [`nn`] holds layers, [`loss`] losses, [`optim`] optimizers, [`trainer`] what
 //! ties them together. Mistakes of a model are [`Error`]s that name the user's line.
 
+// The programs in `examples/` are modules of `cli::examples` too, and name this crate as other programs do.
+#[cfg(feature = "cli")]
+extern crate self as kiln;
+
 mod atomic_file;
 pub mod checkpoint;
 #[cfg(feature = "cli")]

@@ -1,7 +1,8 @@
 //! `kiln dump`: the text of a stage between a model and its code.
 
 use super::error::CliError;
-use super::recipe::{ModelName, n_threads};
+use super::options::n_threads;
+use super::recipe::ModelName;
 use crate::explain::Stage;
 use clap::{Args, ValueEnum};
 use kiln_passes::pipeline::{Pipeline, PrintAfter};

@@ -4,11 +4,12 @@ use super::plot::PlotError;
 use crate::data::DatasetError;
 use crate::data::idx::IdxError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CliError {
+#[non_exhaustive]
+pub enum CliError {
     /// By the model or its trainer.
     #[error(transparent)]
     Model(#[from] crate::Error),
@@ -18,6 +19,16 @@ pub(crate) enum CliError {
     /// The data cannot be read.
     #[error("error: {0}")]
     Data(#[from] IdxError),
+    /// Data that are not there.
+    #[error("error: {problem}\n  = {what} {place}; `--data DIR` says where they lie here")]
+    Missing {
+        /// What was looked for where.
+        problem: String,
+        /// What it is, up to a verb.
+        what: &'static str,
+        /// Where it can be had.
+        place: &'static str,
+    },
     /// The data do not suit the model.
     #[error("error: {0}")]
     Dataset(#[from] DatasetError),
@@ -47,6 +58,11 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// Something is wrong with a file.
+    pub(crate) fn file(path: &Path, problem: impl Into<String>) -> CliError {
+        CliError::File { path: path.to_path_buf(), problem: problem.into() }
+    }
+
     /// Whether standard output was closed by whoever read it.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)

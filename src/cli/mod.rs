@@ -4,13 +4,26 @@
 //! 1 when something could not be done or a check failed, 2 when the arguments make no sense.
 
 mod bench;
+mod classify;
 mod dump;
 mod error;
+pub mod examples;
+pub mod measure;
+mod options;
+pub mod picture;
 pub mod plot;
 mod progress;
 mod recipe;
+mod run;
+pub mod sources;
+pub mod text;
 mod train;
 mod verify;
+
+pub use classify::Classify;
+pub use error::CliError;
+pub use options::Options;
+pub use run::Run;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -24,7 +37,7 @@ use std::process::ExitCode;
 #[command(name = "kiln", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(flatten)]
-    options: train::TrainOptions,
+    options: Options,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -43,16 +56,20 @@ enum Command {
 
 /// Runs the program: the arguments are those of the process.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let command = arguments.command.unwrap_or_else(|| Command::Train(arguments.options.of_default_model()));
+    let Arguments { command, options } = Arguments::parse();
+    exit_code(|mut out| match command {
+        None => train::run(Default::default(), &options, out),
+        Some(Command::Train(arguments)) => train::run(arguments.example, &arguments.options, out),
+        Some(Command::Dump(arguments)) => dump::run(&arguments, &mut out),
+        Some(Command::Verify(arguments)) => verify::run(&arguments, &mut out),
+        Some(Command::Bench(arguments)) => bench::run(&arguments, &mut out),
+    })
+}
+
+/// Does something that writes to standard output: the exit code, after a message if it failed.
+fn exit_code(body: impl FnOnce(&mut dyn Write) -> Result<(), CliError>) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let result = match command {
-        Command::Train(arguments) => train::run(&arguments, &mut out),
-        Command::Dump(arguments) => dump::run(&arguments, &mut out),
-        Command::Verify(arguments) => verify::run(&arguments, &mut out),
-        Command::Bench(arguments) => bench::run(&arguments, &mut out),
-    };
-    match result.and_then(|()| Ok(out.flush()?)) {
+    match body(&mut out).and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has seen enough, as in `kiln dump mlp | head`.
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,

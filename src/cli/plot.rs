@@ -40,6 +40,8 @@ const LABELS: (&str, u32) = ("sans-serif", 16);
 const MAX_GROUPS: usize = SIZE.0 as usize;
 /// A ratio of the largest to the smallest value from which the vertical axis is logarithmic.
 const LOGARITHMIC_FROM: f64 = 20.0;
+/// The colour of lines behind the curves.
+const LIGHT: RGBColor = RGBColor(225, 225, 225);
 /// Colours that people with colour blindness can tell apart.
 ///
 /// Source: M. Okabe, K. Ito, *Color Universal Design*, 2008, <https://jfly.uni-koeln.de/color/>.
@@ -52,89 +54,120 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
-/// Draws losses over steps as an SVG file, which appears at `path` whole or not at all.
-///
-/// The vertical axis is logarithmic when all values are positive and differ much. Points that are not
-/// finite are gaps in their curve.
-pub fn loss_curve(path: impl AsRef<Path>, title: &str, curves: &[Curve<'_>]) -> Result<(), PlotError> {
-    let path = path.as_ref();
-    let picture = svg(title, curves)
-        .map_err(|message| PlotError::Draw { title: title.to_string(), message: message.to_string() })?;
-    atomic_file::write(path, picture.as_bytes())
-        .map_err(|source| PlotError::Write { path: path.to_path_buf(), source })
+/// A picture of curves.
+#[derive(Clone, Debug)]
+pub struct Chart<'a> {
+    title: &'a str,
+    x: &'a str,
+    y: &'a str,
+    y_range: Option<Range<f64>>,
+    dots: Vec<(f64, f64)>,
+}
+
+impl<'a> Chart<'a> {
+    /// A chart with this title and these names of its axes.
+    pub fn new(title: &'a str, x: &'a str, y: &'a str) -> Chart<'a> {
+        Chart { title, x, y, y_range: None, dots: Vec::new() }
+    }
+
+    /// The same with a vertical axis of this range, whatever the curves are.
+    pub fn range(self, range: Range<f64>) -> Chart<'a> {
+        Chart { y_range: Some(range), ..self }
+    }
+
+    /// The same with single points, drawn as dots.
+    pub fn dots(self, dots: Vec<(f64, f64)>) -> Chart<'a> {
+        Chart { dots, ..self }
+    }
+
+    /// Draws curves as an SVG file, which appears at `path` whole or not at all.
+    ///
+    /// Unless the chart has a range, the vertical axis is logarithmic when all values are positive and differ much. Points
+    /// that are not finite are gaps in their curve.
+    pub fn draw(&self, path: impl AsRef<Path>, curves: &[Curve<'_>]) -> Result<(), PlotError> {
+        let path = path.as_ref();
+        let picture = self.svg(curves).map_err(|message| PlotError::Draw {
+            title: self.title.to_string(),
+            message: message.to_string(),
+        })?;
+        atomic_file::write(path, picture.as_bytes())
+            .map_err(|source| PlotError::Write { path: path.to_path_buf(), source })
+    }
+
+    fn svg(&self, curves: &[Curve<'_>]) -> DrawResult<String> {
+        let mut picture = String::new();
+        let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        let (x, y) = (range(curves, |point| point.0), range(curves, |point| point.1));
+        match (&self.y_range, y) {
+            (Some(y), _) => self.draw_curves(&area, curves, axis(x), y.clone(), plain)?,
+            (None, Some(y)) if y.start > 0.0 && y.end >= y.start * LOGARITHMIC_FROM => {
+                let y = (y.start / 1.2..y.end * 1.2).log_scale();
+                self.draw_curves(&area, curves, axis(x), y, logarithmic)?;
+            }
+            (None, y) => self.draw_curves(&area, curves, axis(x), axis(y), plain)?,
+        }
+        area.present()?;
+        // The area borrows the text until here.
+        drop(area);
+        Ok(picture)
+    }
+
+    fn draw_curves<Y>(
+        &self,
+        area: &DrawingArea<SVGBackend<'_>, Shift>,
+        curves: &[Curve<'_>],
+        x: Range<f64>,
+        y: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = Y, Value = f64>,
+        y_label: fn(f64) -> String,
+    ) -> DrawResult<()>
+    where
+        Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, (LABELS.0, 24))
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(64)
+            .build_cartesian_2d(x, y)?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x)
+            .y_desc(self.y)
+            .x_label_formatter(&|x| plain(*x))
+            .y_label_formatter(&|y| y_label(*y))
+            .label_style(LABELS)
+            .axis_desc_style(LABELS)
+            .light_line_style(WHITE)
+            .bold_line_style(LIGHT)
+            .draw()?;
+        chart.draw_series(self.dots.iter().map(|&point| Circle::new(point, 3, BLACK.filled())))?;
+        for ((label, points), colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+            let style = colour.stroke_width(2);
+            let mut pieces = pieces(points).into_iter();
+            // The legend names the curve once, by its first piece, and even if it has none.
+            chart
+                .draw_series(LineSeries::new(pieces.next().unwrap_or_default(), style))?
+                .label(*label)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            for piece in pieces {
+                chart.draw_series(LineSeries::new(piece, style))?;
+            }
+        }
+        if curves.len() > 1 {
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::UpperRight)
+                .label_font(LABELS)
+                .background_style(WHITE.mix(0.85))
+                .border_style(LIGHT)
+                .draw()?;
+        }
+        Ok(())
+    }
 }
 
 type DrawResult<T> = Result<T, Box<dyn std::error::Error>>;
-
-fn svg(title: &str, curves: &[Curve<'_>]) -> DrawResult<String> {
-    let mut picture = String::new();
-    let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let (x, y) = (range(curves, |point| point.0), range(curves, |point| point.1));
-    match y {
-        Some(y) if y.start > 0.0 && y.end >= y.start * LOGARITHMIC_FROM => {
-            let y = (y.start / 1.2..y.end * 1.2).log_scale();
-            draw(&area, title, curves, axis(x), y, logarithmic)?;
-        }
-        y => draw(&area, title, curves, axis(x), axis(y), plain)?,
-    }
-    area.present()?;
-    // The area borrows the text until here.
-    drop(area);
-    Ok(picture)
-}
-
-fn draw<Y>(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    title: &str,
-    curves: &[Curve<'_>],
-    x: Range<f64>,
-    y: impl plotters::coord::ranged1d::AsRangedCoord<CoordDescType = Y, Value = f64>,
-    y_label: fn(f64) -> String,
-) -> DrawResult<()>
-where
-    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
-{
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, (LABELS.0, 24))
-        .margin(12)
-        .x_label_area_size(40)
-        .y_label_area_size(64)
-        .build_cartesian_2d(x, y)?;
-    chart
-        .configure_mesh()
-        .x_desc("step")
-        .y_desc("loss")
-        .x_label_formatter(&|step| plain(*step))
-        .y_label_formatter(&|loss| y_label(*loss))
-        .label_style(LABELS)
-        .axis_desc_style(LABELS)
-        .light_line_style(WHITE)
-        .bold_line_style(RGBColor(225, 225, 225))
-        .draw()?;
-    for ((label, points), colour) in curves.iter().zip(COLOURS.iter().cycle()) {
-        let style = colour.stroke_width(2);
-        let mut pieces = pieces(points).into_iter();
-        // The legend names the curve once, by its first piece, and even if it has none.
-        chart
-            .draw_series(LineSeries::new(pieces.next().unwrap_or_default(), style))?
-            .label(*label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
-        for piece in pieces {
-            chart.draw_series(LineSeries::new(piece, style))?;
-        }
-    }
-    if curves.len() > 1 {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .label_font(LABELS)
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(225, 225, 225))
-            .draw()?;
-    }
-    Ok(())
-}
 
 /// The smallest and largest finite value, if there is any.
 fn range(curves: &[Curve<'_>], value: impl Fn(&(f64, f64)) -> f64) -> Option<Range<f64>> {
@@ -214,7 +247,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("loss.svg");
         let curves = [("train <1>", falling(50, 2.0)), ("test & more", falling(50, 1.0))];
-        loss_curve(&path, "digits-mlp", &curves).unwrap();
+        Chart::new("digits-mlp", "step", "loss").draw(&path, &curves).unwrap();
         let picture = std::fs::read_to_string(&path).unwrap();
         assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
         for text in ["digits-mlp", "train &lt;1&gt;", "test &amp; more", "loss", "step"] {
@@ -236,10 +269,10 @@ mod tests {
             vec![(0.0, 1e-30), (1.0, 1e30)],
         ];
         for points in odd {
-            let picture = svg("odd", &[("curve", points.clone())]).unwrap();
+            let picture = Chart::new("odd", "x", "y").svg(&[("curve", points.clone())]).unwrap();
             assert!(!picture.contains("NaN") && !picture.contains("inf"), "{points:?}");
         }
-        assert!(svg("nothing", &[]).is_ok());
+        assert!(Chart::new("nothing", "x", "y").range(0.0..2.0).dots(vec![(0.5, 1.0)]).svg(&[]).is_ok());
     }
 
     #[test]
@@ -262,7 +295,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_file() {
-        let error = loss_curve("no/such/loss.svg", "t", &[]).unwrap_err().to_string();
+        let error = Chart::new("t", "x", "y").draw("no/such/loss.svg", &[]).unwrap_err().to_string();
         assert!(error.starts_with("no/such/loss.svg: "), "{error}");
     }
 

@@ -7,17 +7,6 @@ use std::time::Duration;
 /// Most lines of a training whose output is no terminal.
 const MAX_LINES: usize = 20;
 
-/// Where a training stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
-    /// Epochs that are done.
-    pub epoch: usize,
-    /// Mean loss over the last epoch.
-    pub loss: f32,
-    /// Accuracy on the test data, from 0 to 1.
-    pub accuracy: f64,
-}
-
 /// Shows the progress of a training.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -55,15 +44,10 @@ impl Progress {
         epoch.is_multiple_of(self.line_every) || epoch == self.epochs
     }
 
-    /// Shows how things are.
-    pub fn show(&self, standing: Standing, out: &mut impl Write) -> io::Result<()> {
-        let Standing { epoch, loss, accuracy } = standing;
+    /// Shows how things are after this epoch, counted from 1.
+    pub fn show(&self, epoch: usize, text: &str, out: &mut dyn Write) -> io::Result<()> {
         let width = self.epochs.to_string().len();
-        let text = format!(
-            "epoch {epoch:>width$}/{}  loss {loss:.4}  accuracy {:.1}%",
-            self.epochs,
-            100.0 * accuracy
-        );
+        let text = format!("epoch {epoch:>width$}/{}  {text}", self.epochs);
         match &self.bar {
             Some(bar) => bar.set_message(text),
             None => {
@@ -72,6 +56,14 @@ impl Progress {
             }
         }
         Ok(())
+    }
+
+    /// Does something that writes lines, while the bar is away.
+    pub fn suspend<R>(&self, body: impl FnOnce() -> R) -> R {
+        match &self.bar {
+            Some(bar) => bar.suspend(body),
+            None => body(),
+        }
     }
 
     /// Removes the bar.

@@ -1,7 +1,5 @@
-//! The models that the command line knows by name: what they are trained on, and how.
+//! The models that the command line dumps, verifies and measures by name.
 
-use super::error::CliError;
-use crate::data::{Dataset, Split, digits, idx};
 use crate::loss::{cross_entropy, mse};
 use crate::models::{Cnn, Mlp, Xor};
 use crate::nn::Init;
@@ -10,7 +8,6 @@ use crate::optim::{Adam, Sgd};
 use crate::trainer::{Trainer, TrainerBuilder};
 use clap::ValueEnum;
 use kiln_ir::{DType, Literal, Shape, TensorData, TensorType, random_data};
-use std::path::Path;
 
 /// A model by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -38,10 +35,7 @@ pub(crate) struct Recipe {
     /// Whether a target is the number of a class; otherwise it is as many numbers as the model predicts, each 0 or 1.
     pub is_classifier: bool,
     pub batch: usize,
-    pub epochs: usize,
     pub learning_rate: f64,
-    /// Whether the learning rate falls to zero along the training.
-    pub decays: bool,
 }
 
 impl ModelName {
@@ -53,9 +47,7 @@ impl ModelName {
                 sample: Shape::new(&[64]),
                 is_classifier: true,
                 batch: 64,
-                epochs: 30,
                 learning_rate: 1e-2,
-                decays: true,
             },
             ModelName::MnistMlp => Recipe {
                 name: "mnist-mlp",
@@ -63,9 +55,7 @@ impl ModelName {
                 sample: Shape::new(&[784]),
                 is_classifier: true,
                 batch: 128,
-                epochs: 10,
                 learning_rate: 1e-3,
-                decays: true,
             },
             ModelName::MnistCnn => Recipe {
                 name: "mnist-cnn",
@@ -73,9 +63,7 @@ impl ModelName {
                 sample: Shape::new(&[1, 28, 28]),
                 is_classifier: true,
                 batch: 64,
-                epochs: 6,
                 learning_rate: 1e-3,
-                decays: true,
             },
             ModelName::Xor => Recipe {
                 name: "xor",
@@ -83,32 +71,8 @@ impl ModelName {
                 sample: Shape::new(&[2]),
                 is_classifier: false,
                 batch: 4,
-                epochs: 20_000,
                 learning_rate: 0.5,
-                decays: false,
             },
-        }
-    }
-
-    /// The data, from `directory` where they are not part of the program.
-    pub fn data(self, directory: &Path) -> Result<Split, CliError> {
-        match self {
-            ModelName::DigitsMlp => Ok(digits()),
-            ModelName::MnistMlp => {
-                let Split { train, test } = idx::mnist(directory)?;
-                Ok(Split { train: train.with_input_shape(&[784])?, test: test.with_input_shape(&[784])? })
-            }
-            ModelName::MnistCnn => {
-                let Split { train, test } = idx::mnist(directory)?;
-                let shape = [1, 28, 28];
-                Ok(Split { train: train.with_input_shape(&shape)?, test: test.with_input_shape(&shape)? })
-            }
-            ModelName::Xor => {
-                let x = TensorData::new([4, 2], vec![0f32, 0., 0., 1., 1., 0., 1., 1.]);
-                let y = TensorData::new([4, 1], vec![0f32, 1., 1., 0.]);
-                let table = Dataset::new(x, y)?;
-                Ok(Split { train: table.clone(), test: table })
-            }
         }
     }
 }
@@ -146,24 +110,5 @@ impl Recipe {
             false => TensorData::from_fn(&target, |i| Literal::from_f64(target.dtype, y.get(i).as_f64())),
         };
         (x, y)
-    }
-
-    /// How many predictions are right: the greatest score is that of the label, or the number is nearer to the target
-    /// than to the other of 0 and 1.
-    pub fn accuracy(&self, prediction: &TensorData, target: &TensorData) -> f64 {
-        if self.is_classifier {
-            return crate::metrics::accuracy(prediction, target);
-        }
-        let n = target.n_elements();
-        let is_right = |i: &usize| (prediction.get(*i).as_f64() - target.get(*i).as_f64()).abs() < 0.5;
-        (0..n).filter(is_right).count() as f64 / n as f64
-    }
-}
-
-/// The number of threads that an argument asks for: all of the machine's when it is not given.
-pub(crate) fn n_threads(argument: Option<u16>) -> usize {
-    match argument {
-        Some(threads) => usize::from(threads),
-        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     }
 }

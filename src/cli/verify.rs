@@ -1,7 +1,8 @@
 //! `kiln verify`: the step of a model, compiled or op by op, beside the reference interpreter.
 
 use super::error::CliError;
-use super::recipe::{ModelName, n_threads};
+use super::options::n_threads;
+use super::recipe::ModelName;
 use clap::Args;
 use std::io::Write;
 

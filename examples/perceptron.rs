@@ -1,0 +1,60 @@
+//! Rosenblatt's perceptron: one unit with a step that learns from its mistakes alone, one sample after the other.
+//!
+//! `cargo run --release --example perceptron`, or `kiln train perceptron`
+//!
+//! Source: F. Rosenblatt, *The perceptron: a probabilistic model for information storage and organization in the brain*,
+//! Psychological Review 65(6), 1958.
+
+use kiln::cli::{CliError, Options, measure, sources};
+use kiln::data::Loader;
+use kiln::prelude::*;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The share of samples for which the unit decides right.
+fn accuracy(trainer: &mut Trainer<'_>, x: &TensorData, y: &TensorData) -> Result<f64, CliError> {
+    let decisions = trainer.run("decide", x)?.remove(0);
+    let is_right = |i: &usize| decisions.get(*i).as_f64() == y.get(*i).as_f64();
+    let n = y.n_elements();
+    Ok((0..n).filter(is_right).count() as f64 / n as f64)
+}
+
+/// Trains the unit and says how good it is.
+pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
+    let data = sources::breast_cancer(options)?;
+    let samples = measure::first_samples(&data.train, options);
+    let n_inputs = samples.x().shape()[1];
+    let unit = Linear::new(n_inputs, 1);
+    // The loss is the distance on the wrong side: nothing for a sample that is decided right, and for others a gradient
+    // that adds the sample to the weights or takes it away, which is Rosenblatt's rule.
+    let loss = |sum: &Tensor, class: &Tensor| ((1.0 - class * 2.0) * sum).relu().mean(..);
+    let trainer = Trainer::new(&unit)
+        .loss(loss)
+        .optimizer(Sgd::new(options.learning_rate(0.01)))
+        .program("decide", |x| vec![unit.forward(&x[0]).heaviside(1.0)]);
+    let batch = options.batch(1, samples.n_samples())?;
+    let mut trainer = options.configure(trainer).compile(f32(&[batch, n_inputs]), f32(&[batch, 1]))?;
+
+    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(kiln::data::Remainder::Drop);
+    let epochs = options.epochs(20);
+    let mut run = options.run("perceptron", epochs, batches.n_batches(), out);
+    for epoch in 0..epochs {
+        let mut n_mistakes = 0;
+        for (x, y) in batches.epoch(epoch as u64) {
+            let loss = trainer.step(&x, &y)?;
+            n_mistakes += usize::from(loss > 0.0);
+            run.step(loss);
+        }
+        run.epoch(epoch, &mut trainer, |trainer, _| {
+            let accuracy = 100.0 * accuracy(trainer, data.test.x(), data.test.y())?;
+            Ok(format!("{n_mistakes} steps with mistakes  test accuracy {accuracy:.1}%"))
+        })?;
+    }
+    let accuracy = 100.0 * accuracy(&mut trainer, data.test.x(), data.test.y())?;
+    run.finish(&trainer, format_args!("test accuracy {accuracy:.2}%"))
+}
+
+/// Trains with the options of the command line.
+pub fn main() -> ExitCode {
+    kiln::cli::examples::run(train)
+}

@@ -1,0 +1,136 @@
+//! The options of a training, the same for `kiln train NAME` and for the program of an example.
+
+use super::error::CliError;
+use super::run::Run;
+use crate::trainer::{Trainer, TrainerBuilder};
+use clap::Args;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// How a model is trained. What is not given is chosen by the example.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The directory with the data sets. A data set is looked for in its own directory in there (`mnist`, `tabular`,
+    /// `tinyshakespeare`), then in the directory itself.
+    #[arg(long, value_name = "DIR", default_value = DATA)]
+    pub data: PathBuf,
+    /// How often the training data are seen.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    /// Samples per step.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: Option<u32>,
+    /// Learning rate at the beginning.
+    #[arg(long, value_parser = learning_rate, allow_negative_numbers = true)]
+    pub lr: Option<f64>,
+    /// Train on this many samples only, the first ones: for trying things out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub samples: Option<u32>,
+    /// Threads that carry out a step; all of the machine's unless it is given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// What all random numbers follow from.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Compute op by op, without compiling the whole.
+    #[arg(long)]
+    pub eager: bool,
+    /// Write the parameters to this file (safetensors), as the training goes on and at its end.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Draw the losses into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+    /// The directory for the pictures of the examples that make some.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Language models: what a generated text begins with.
+    #[arg(long, default_value = "ROMEO:\n")]
+    pub prompt: String,
+    /// Language models: how many characters are generated.
+    #[arg(long, default_value_t = 400)]
+    pub length: usize,
+    /// Language models: what scores are divided by before a character is drawn; below 1 likely ones become likelier.
+    #[arg(long, default_value_t = 0.8, value_parser = positive)]
+    pub temperature: f64,
+    /// Language models: draw among this many characters, those of the greatest scores.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub top_k: u32,
+}
+
+/// Where data sets are looked for.
+const DATA: &str = "../shared/data";
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        Ok(_) | Err(_) => Err("it takes a number above 0".to_string()),
+    }
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    positive(text)
+}
+
+impl Options {
+    /// The number of epochs, if the user does not say otherwise.
+    pub fn epochs(&self, default: usize) -> usize {
+        self.epochs.map_or(default, |epochs| epochs as usize)
+    }
+
+    /// The number of samples per step, if the user does not say otherwise.
+    ///
+    /// Errors: there are fewer samples to train on.
+    pub fn batch(&self, default: usize, n_samples: usize) -> Result<usize, CliError> {
+        let batch = self.batch.map_or(default, |batch| batch as usize);
+        if batch > n_samples {
+            let problem = format!("a batch of {batch} samples, but there are {n_samples} to train on");
+            return Err(CliError::Arguments(problem));
+        }
+        Ok(batch)
+    }
+
+    /// The learning rate, if the user does not say otherwise.
+    pub fn learning_rate(&self, default: f64) -> f64 {
+        self.lr.unwrap_or(default)
+    }
+
+    /// The number of threads: all of the machine's when it is not given.
+    pub fn n_threads(&self) -> usize {
+        n_threads(self.threads)
+    }
+
+    /// A trainer with threads, seed and mode of the options.
+    pub fn configure<'m>(&self, builder: TrainerBuilder<'m>) -> TrainerBuilder<'m> {
+        builder.threads(self.n_threads()).seed(self.seed).eager(self.eager)
+    }
+
+    /// A path for a picture; makes the directory.
+    pub fn picture(&self, file: &str) -> Result<PathBuf, CliError> {
+        let cannot = |error: std::io::Error| CliError::file(&self.out, error.to_string());
+        fs::create_dir_all(&self.out).map_err(cannot)?;
+        Ok(self.out.join(file))
+    }
+
+    /// Begins to follow a training of so many epochs of so many steps.
+    pub fn run<'a>(&'a self, name: &'a str, epochs: usize, steps: usize, out: &'a mut dyn Write) -> Run<'a> {
+        Run::new(name, self, [epochs, steps], out)
+    }
+
+    /// Writes the parameters where the user wants them.
+    pub(super) fn save(&self, trainer: &Trainer<'_>) -> Result<(), CliError> {
+        match &self.save {
+            Some(path) => Ok(trainer.save(path)?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The number of threads that an argument asks for: all of the machine's when it is not given.
+pub(crate) fn n_threads(argument: Option<u16>) -> usize {
+    match argument {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    }
+}
