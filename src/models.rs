@@ -7,6 +7,7 @@ mod char_lstm;
 mod dcgan;
 mod ddpm;
 mod gpt;
+mod gpt_cache;
 mod resnet;
 mod vae;
 
@@ -14,6 +15,7 @@ pub use char_lstm::CharLstm;
 pub use dcgan::{Dcgan, Discriminator, Generator};
 pub use ddpm::{Ddpm, DdpmBlock};
 pub use gpt::{Gpt, GptBlock, GptConfig};
+pub use gpt_cache::GptCache;
 pub use resnet::{BasicBlock, Resnet18};
 pub use vae::Vae;
 

@@ -49,7 +49,7 @@ impl Classify<'_> {
         options: &Options,
         out: &mut dyn Write,
     ) -> Result<(), CliError> {
-        let train = first_samples(&data.train, options);
+        let [train, test] = [&data.train, &data.test].map(|part| first_samples(part, options));
         let batch = options.batch(self.batch, train.n_samples())?;
         let epochs = options.epochs(self.epochs);
         let rate = options.learning_rate(self.learning_rate);
@@ -60,7 +60,7 @@ impl Classify<'_> {
         let compile = |eager| options.configure(builder(rate)).eager(eager).compile(x.clone(), y.clone());
         let start = Instant::now();
         let mut trainer = compile(options.eager)?;
-        let n_samples = [train.n_samples(), data.test.n_samples()];
+        let n_samples = [train.n_samples(), test.n_samples()];
         describe(self.name, &trainer, n_samples, start.elapsed(), out)?;
 
         let batches = Loader::new(&train, batch).shuffled(options.seed).remainder(Remainder::Drop);
@@ -74,12 +74,12 @@ impl Classify<'_> {
                 run.step(trainer.step(&x, &y)?);
             }
             run.epoch(epoch, &mut trainer, |trainer, run| {
-                let (loss, accuracy) = evaluate(trainer, &data.test, batch)?;
+                let (loss, accuracy) = evaluate(trainer, &test, batch)?;
                 run.point("test", loss);
                 Ok(format!("accuracy {:.1}%", 100.0 * accuracy))
             })?;
         }
-        let (loss, accuracy) = evaluate(&mut trainer, &data.test, batch)?;
+        let (loss, accuracy) = evaluate(&mut trainer, &test, batch)?;
         run.finish(&trainer, format_args!("test accuracy {:.2}% (loss {loss:.4})", 100.0 * accuracy))?;
         if self.compares {
             let (x, y) = train.gather(&(0..batch).collect::<Vec<_>>());

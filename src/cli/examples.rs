@@ -11,10 +11,16 @@ use std::process::ExitCode;
 pub mod autoencoder;
 #[path = "../../examples/char-rnn.rs"]
 pub mod char_rnn;
+#[path = "../../examples/dcgan.rs"]
+pub mod dcgan;
+#[path = "../../examples/ddpm.rs"]
+pub mod ddpm;
 #[path = "../../examples/digits-mlp.rs"]
 pub mod digits_mlp;
 #[path = "../../examples/gan.rs"]
 pub mod gan;
+#[path = "../../examples/gpt.rs"]
+pub mod gpt;
 #[path = "../../examples/gru.rs"]
 pub mod gru;
 #[path = "../../examples/logistic-regression.rs"]
@@ -25,8 +31,18 @@ pub mod lstm;
 pub mod mnist_cnn;
 #[path = "../../examples/mnist-mlp.rs"]
 pub mod mnist_mlp;
+#[path = "../../examples/overfitting.rs"]
+pub mod overfitting;
 #[path = "../../examples/perceptron.rs"]
 pub mod perceptron;
+#[path = "../../examples/resnet18.rs"]
+pub mod resnet18;
+#[path = "../../examples/transformer-encoder.rs"]
+pub mod transformer_encoder;
+#[path = "../../examples/vae.rs"]
+pub mod vae;
+#[path = "../../examples/vanishing.rs"]
+pub mod vanishing;
 #[path = "../../examples/xor.rs"]
 pub mod xor;
 

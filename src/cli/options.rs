@@ -24,7 +24,7 @@ pub struct Options {
     /// Learning rate at the beginning.
     #[arg(long, value_parser = learning_rate, allow_negative_numbers = true)]
     pub lr: Option<f64>,
-    /// Train on this many samples only, the first ones: for trying things out.
+    /// Take this many samples only of each part of the data, the first ones: for trying things out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub samples: Option<u32>,
     /// Threads that carry out a step; all of the machine's unless it is given.
@@ -57,6 +57,9 @@ pub struct Options {
     /// Language models: draw among this many characters, those of the greatest scores.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub top_k: u32,
+    /// Diffusion models: how many steps lead from noise to an image.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
 }
 
 /// Where data sets are looked for.

@@ -44,6 +44,23 @@ pub(crate) enum Example {
     Autoencoder,
     /// Two perceptrons against each other: one makes digits, one tells them from real ones.
     Gan,
+    /// A transformer encoder that reads the embedded digits as sequences of rows.
+    TransformerEncoder,
+    /// A small GPT that learns to write, character by character.
+    Gpt,
+    /// A variational autoencoder of MNIST's images.
+    Vae,
+    /// Two convolutional networks against each other: one makes digits, one tells them from real ones.
+    Dcgan,
+    /// A denoising diffusion model that makes digits from noise.
+    Ddpm,
+    /// ResNet-18 on the embedded digits, drawn larger.
+    #[value(name = "resnet18")]
+    Resnet18,
+    /// A network of thirty layers, plain, with residual connections and with batch norm: how large gradients are.
+    Vanishing,
+    /// Noisy points of a sine, and what each way of regularisation does against learning them by heart.
+    Overfitting,
 }
 
 impl Example {
@@ -60,6 +77,14 @@ impl Example {
             Example::Gru => examples::gru::train,
             Example::Autoencoder => examples::autoencoder::train,
             Example::Gan => examples::gan::train,
+            Example::TransformerEncoder => examples::transformer_encoder::train,
+            Example::Gpt => examples::gpt::train,
+            Example::Vae => examples::vae::train,
+            Example::Dcgan => examples::dcgan::train,
+            Example::Ddpm => examples::ddpm::train,
+            Example::Resnet18 => examples::resnet18::train,
+            Example::Vanishing => examples::vanishing::train,
+            Example::Overfitting => examples::overfitting::train,
         }
     }
 }

@@ -103,12 +103,24 @@ impl Gpt {
     /// Begins a trainer with cross entropy over all positions (tokens `[n, t]`, targets `[n, t]`) and AdamW: weight decay
     /// 0.1 on matrices, gradients shortened to a norm of 1.
     pub fn trainer(&self, learning_rate: f64) -> TrainerBuilder<'_> {
+        Gpt::with_training(Trainer::new(self), learning_rate)
+    }
+
+    /// Gives a trainer the loss and the optimizer of [`trainer`](Gpt::trainer): for a model that contains a [`Gpt`].
+    pub fn with_training(trainer: TrainerBuilder<'_>, learning_rate: f64) -> TrainerBuilder<'_> {
         let adamw = |decay| AdamW::new(learning_rate).betas(0.9, 0.99).weight_decay(decay);
-        Trainer::new(self)
+        trainer
             .loss(|scores, targets| cross_entropy(&scores.flatten(0, 1), &targets.flatten(0, 1)))
             .group("vectors", |_, ty| ty.rank() < 2, adamw(0.0))
             .optimizer(adamw(0.1))
             .clip_norm(1.0)
+    }
+}
+
+impl Gpt {
+    /// The scores of what follows, from the results of the last block.
+    pub(super) fn scores(&self, x: &Tensor) -> Tensor {
+        self.ln_f.forward(x).linear(&self.wte.weight.of(x), None)
     }
 }
 
@@ -117,8 +129,7 @@ impl Model for Gpt {
         let t = tokens.extents().last().map_or(0, |&t| t as i64);
         let positions = self.wpe.weight.of(tokens).slice(0, 0..t);
         let x = self.wte.forward(tokens) + positions;
-        let x = self.h.iter().fold(x, |x, block| block.forward(&x));
-        self.ln_f.forward(&x).linear(&self.wte.weight.of(tokens), None)
+        self.scores(&self.h.iter().fold(x, |x, block| block.forward(&x)))
     }
 }
 
@@ -143,16 +154,23 @@ impl GptBlock {
     }
 }
 
-impl Model for GptBlock {
-    fn forward(&self, x: &Tensor) -> Tensor {
+impl GptBlock {
+    /// The block with this attention, a function of queries, keys and values `[n, heads, t, width / heads]`.
+    pub(super) fn with_attention(&self, x: &Tensor, attend: impl FnOnce([Tensor; 3]) -> Tensor) -> Tensor {
         let heads = self.config.heads as i64;
         let qkv = self.qkv.forward(&self.ln1.forward(x)).chunk(3, -1);
-        let [q, k, v] = [0, 1, 2].map(|i: usize| qkv[i].unflatten(-1, [heads, -1]).transpose(1, 2));
-        let attended = q.attention(&k, &v, None, true).transpose(1, 2).flatten(-2, -1);
+        let qkv = [0, 1, 2].map(|i: usize| qkv[i].unflatten(-1, [heads, -1]).transpose(1, 2));
+        let attended = attend(qkv).transpose(1, 2).flatten(-2, -1);
         let x = x + self.proj.forward(&attended);
         let hidden = self.fc.forward(&self.ln2.forward(&x));
         let hidden = if self.config.gelu_tanh { hidden.gelu_tanh() } else { hidden.gelu() };
         &x + self.out.forward(&hidden)
+    }
+}
+
+impl Model for GptBlock {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.with_attention(x, |[q, k, v]| q.attention(&k, &v, None, true))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs `kiln` in a directory, by default an empty one.
-fn kiln_in(directory: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn kiln_in(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command.args(arguments).current_dir(directory).output().expect("the program starts")
 }
@@ -17,8 +17,9 @@ fn kiln(code: i32, arguments: &[&str]) -> (String, String) {
     texts(code, &kiln_in(directory.path(), arguments))
 }
 
+/// What a run that must have this exit code wrote to standard output and to standard error.
 #[track_caller]
-fn texts(code: i32, output: &Output) -> (String, String) {
+pub(crate) fn texts(code: i32, output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("output is UTF-8");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "standard output:\n{out}\nstandard error:\n{err}");
@@ -64,7 +65,13 @@ fn data_that_are_missing_or_damaged_are_named() {
     let (_, err) = kiln(1, &["train", "mnist-mlp", "--data", "nowhere"]);
     assert!(err.starts_with("error: nowhere: no such file in this directory: train-images-idx3"), "{err}");
     let (_, err) = kiln(1, &["train", "mnist-cnn"]);
-    assert!(err.starts_with("error: ../shared/data/mnist: no such file"), "{err}");
+    assert!(err.starts_with("error: ../shared/data: no such file"), "{err}");
+    assert!(err.contains("https://") && err.contains("--data DIR"), "{err}");
+    for (example, file) in [("logistic-regression", "breast_cancer.csv"), ("char-rnn", "input.txt")] {
+        let (_, err) = kiln(1, &["train", example, "--data", "nowhere"]);
+        assert!(err.starts_with(&format!("error: nowhere/{file}: no such file\n")), "{err}");
+        assert!(err.contains("https://"), "{err}");
+    }
     let directory = tempfile::tempdir().unwrap();
     let file = "train-images-idx3-ubyte";
     fs::write(directory.path().join(file), [0, 0, 8, 3, 0, 0]).unwrap();

@@ -4,6 +4,8 @@
 mod cli;
 mod compiled;
 mod errors;
+#[cfg(feature = "cli")]
+mod examples;
 mod grad_cases;
 mod health;
 mod loops;

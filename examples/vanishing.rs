@@ -1,0 +1,158 @@
+//! Why deep networks need ways around their layers: the gradients of a plain network of thirty layers, of the same with
+//! residual connections, and of the same with batch normalization.
+//!
+//! `cargo run --release --example vanishing`, or `kiln train vanishing`
+//!
+//! Sources: X. Glorot, Y. Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010; K. He and
+//! others, *Deep Residual Learning for Image Recognition*, 2016; S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
+
+use kiln::cli::plot::Chart;
+use kiln::cli::{CliError, Options, measure};
+use kiln::data::{Loader, Remainder, Split, digits};
+use kiln::metrics::accuracy;
+use kiln::nn::BatchNorm1d;
+use kiln::prelude::*;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Hidden layers of each network, and hidden values.
+const DEPTH: usize = 30;
+const WIDTH: usize = 64;
+
+/// What is done about vanishing gradients.
+#[derive(Clone, Copy, PartialEq)]
+enum Remedy {
+    Nothing,
+    Residual,
+    BatchNorm,
+}
+
+/// A hidden layer.
+struct Layer {
+    linear: Linear,
+    norm: Option<BatchNorm1d>,
+    is_residual: bool,
+}
+kiln::parameters!(Layer { linear, norm });
+
+/// A deep network that classifies the embedded digits.
+struct Deep {
+    first: Linear,
+    layers: Vec<Layer>,
+    head: Linear,
+}
+kiln::parameters!(Deep { first, layers, head });
+
+impl Deep {
+    fn new(remedy: Remedy) -> Deep {
+        let layer = || Layer {
+            linear: Linear::new(WIDTH, WIDTH),
+            norm: (remedy == Remedy::BatchNorm).then(|| BatchNorm1d::new(WIDTH)),
+            is_residual: remedy == Remedy::Residual,
+        };
+        let layers = (0..DEPTH).map(|_| layer()).collect();
+        Deep { first: Linear::new(64, WIDTH), layers, head: Linear::new(WIDTH, 10) }
+    }
+}
+
+impl Model for Layer {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let y = self.linear.forward(x);
+        let y = self.norm.as_ref().map_or(y.clone(), |norm| norm.forward(&y)).tanh();
+        if self.is_residual { x + y } else { y }
+    }
+}
+
+impl Model for Deep {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.layers.iter().fold(self.first.forward(x), |x, layer| layer.forward(&x));
+        self.head.forward(&x)
+    }
+}
+
+/// What a training leaves behind: the mean gradient norm of each layer in each epoch, and the accuracy at the end.
+struct Trained {
+    norms: Vec<Vec<f64>>,
+    accuracy: f64,
+}
+
+/// Trains a network and follows its gradients.
+fn follow(name: &str, remedy: Remedy, options: &Options, out: &mut dyn Write) -> Result<Trained, CliError> {
+    let Split { train, test } = digits();
+    let samples = measure::first_samples(&train, options);
+    let batch = options.batch(64, samples.n_samples())?;
+    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
+    let model = Deep::new(remedy);
+    // Plain gradient descent: an optimizer that scales gradients would hide how small they are.
+    let trainer = Trainer::with_programs(&model)
+        .group("all", |_, _| true, Sgd::new(options.learning_rate(0.05)))
+        .training_program("step", |step, batch| {
+            let loss = cross_entropy(&model.forward(&batch[0]), &batch[1]);
+            let gradients = step.gradients("all", &loss);
+            // The norms are part of the program: one number for each layer comes out, and no gradient.
+            let of_layers = gradients.iter().filter(|(name, _)| name.ends_with("linear.weight"));
+            let norms: Vec<Tensor> = of_layers.map(|(_, gradient)| gradient.norm(2.0, ..)).collect();
+            let norms = stack(&norms.iter().collect::<Vec<_>>(), 0);
+            step.apply(gradients);
+            vec![loss, norms]
+        })
+        .program("scores", |x| vec![model.forward(&x[0])]);
+    let mut trainer = options.configure(trainer).build()?;
+
+    let epochs = options.epochs(30);
+    let mut trained = Trained { norms: Vec::new(), accuracy: 0.0 };
+    let mut run = options.run(name, epochs, batches.n_batches(), out);
+    for epoch in 0..epochs {
+        let mut norms = vec![0.0; DEPTH];
+        for (x, y) in batches.epoch(epoch as u64) {
+            let results = trainer.run("step", &[x, y])?;
+            run.step(results[0].get(0).as_f64() as f32);
+            for (sum, norm) in norms.iter_mut().zip(results[1].to_f64_vec()) {
+                *sum += norm / batches.n_batches() as f64;
+            }
+        }
+        run.epoch(epoch, &mut trainer, |_, _| {
+            Ok(format!(
+                "gradient norm {:.1e} in the first layer, {:.1e} in the last",
+                norms[0],
+                norms[DEPTH - 1]
+            ))
+        })?;
+        trained.norms.push(norms);
+    }
+    trained.accuracy = accuracy(&trainer.run("scores", test.x())?[0], test.y());
+    run.finish(&trainer, format_args!("{name}: test accuracy {:.1}%", 100.0 * trained.accuracy))?;
+    Ok(trained)
+}
+
+/// Trains the three networks and draws their gradients.
+pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
+    let networks =
+        [("plain", Remedy::Nothing), ("residual", Remedy::Residual), ("batch norm", Remedy::BatchNorm)];
+    let (mut by_layer, mut by_epoch) = (Vec::new(), Vec::new());
+    for (name, remedy) in networks {
+        let Trained { norms, .. } = follow(name, remedy, options, out)?;
+        let last = norms.len() - 1;
+        for (when, norms) in [("first epoch", &norms[0]), ("last epoch", &norms[last])] {
+            let points = norms.iter().enumerate().map(|(layer, norm)| (layer as f64 + 1.0, *norm));
+            by_layer.push((format!("{name}, {when}"), points.collect::<Vec<_>>()));
+        }
+        let points = norms.iter().enumerate().map(|(epoch, norms)| (epoch as f64 + 1.0, norms[0]));
+        by_epoch.push((name.to_string(), points.collect()));
+    }
+    for (file, title, axis, curves) in [
+        ("vanishing-layers.svg", "gradient norm of each layer", "layer", &by_layer),
+        ("vanishing-epochs.svg", "gradient norm of the first layer over training", "epoch", &by_epoch),
+    ] {
+        let path = options.picture(file)?;
+        let curves: Vec<_> = curves.iter().map(|(name, points)| (&**name, points.clone())).collect();
+        Chart::new(title, axis, "norm").draw(&path, &curves)?;
+        writeln!(out, "{title} in {}", path.display())?;
+    }
+    Ok(())
+}
+
+/// Trains with the options of the command line.
+pub fn main() -> ExitCode {
+    kiln::cli::examples::run(train)
+}
