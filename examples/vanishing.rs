@@ -70,45 +70,39 @@ impl Model for Deep {
     }
 }
 
-/// What a training leaves behind: the mean gradient norm of each layer in each epoch, and the accuracy at the end.
-struct Trained {
-    norms: Vec<Vec<f64>>,
-    accuracy: f64,
-}
-
-/// Trains a network and follows its gradients.
-fn follow(name: &str, remedy: Remedy, options: &Options, out: &mut dyn Write) -> Result<Trained, CliError> {
+/// Trains a network and follows its gradients: the mean norm of each layer's in each epoch.
+fn follow(
+    name: &str,
+    remedy: Remedy,
+    options: &Options,
+    out: &mut dyn Write,
+) -> Result<Vec<Vec<f64>>, CliError> {
     let Split { train, test } = digits();
     let samples = measure::first_samples(&train, options);
     let batch = options.batch(64, samples.n_samples())?;
     let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
     let model = Deep::new(remedy);
     // Plain gradient descent: an optimizer that scales gradients would hide how small they are.
-    let trainer = Trainer::with_programs(&model)
-        .group("all", |_, _| true, Sgd::new(options.learning_rate(0.05)))
-        .training_program("step", |step, batch| {
-            let loss = cross_entropy(&model.forward(&batch[0]), &batch[1]);
-            let gradients = step.gradients("all", &loss);
-            // The norms are part of the program: one number for each layer comes out, and no gradient.
-            let of_layers = gradients.iter().filter(|(name, _)| name.ends_with("linear.weight"));
-            let norms: Vec<Tensor> = of_layers.map(|(_, gradient)| gradient.norm(2.0, ..)).collect();
-            let norms = stack(&norms.iter().collect::<Vec<_>>(), 0);
-            step.apply(gradients);
-            vec![loss, norms]
-        })
-        .program("scores", |x| vec![model.forward(&x[0])]);
-    let mut trainer = options.configure(trainer).build()?;
+    let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Sgd::new(options.learning_rate(0.05)));
+    let mut trainer = options.configure(trainer).compile(f32(&[batch, 64]), i64(&[batch]))?;
 
     let epochs = options.epochs(30);
-    let mut trained = Trained { norms: Vec::new(), accuracy: 0.0 };
+    let mut norms_of_epochs = Vec::new();
     let mut run = options.run(name, epochs, batches.n_batches(), out);
     for epoch in 0..epochs {
         let mut norms = vec![0.0; DEPTH];
         for (x, y) in batches.epoch(epoch as u64) {
-            let results = trainer.run("step", &[x, y])?;
-            run.step(results[0].get(0).as_f64() as f32);
-            for (sum, norm) in norms.iter_mut().zip(results[1].to_f64_vec()) {
-                *sum += norm / batches.n_batches() as f64;
+            // The norms are part of the compiled step: one number for each layer comes out of it, and no gradient.
+            let (loss, health) = trainer.step_with_health(&x, &y)?;
+            if run.n_steps() == 0 {
+                let words: Vec<String> = health.findings().iter().map(ToString::to_string).collect();
+                let words = if words.is_empty() { "all is well".to_string() } else { words.join("\n  ") };
+                run.say(format_args!("{name}, the first step: {words}"))?;
+            }
+            run.step(loss);
+            let hidden = health.gradients.iter().filter(|gradient| gradient.name.ends_with("linear.weight"));
+            for (sum, gradient) in norms.iter_mut().zip(hidden) {
+                *sum += gradient.norm / batches.n_batches() as f64;
             }
         }
         run.epoch(epoch, &mut trainer, |_, _| {
@@ -118,11 +112,11 @@ fn follow(name: &str, remedy: Remedy, options: &Options, out: &mut dyn Write) ->
                 norms[DEPTH - 1]
             ))
         })?;
-        trained.norms.push(norms);
+        norms_of_epochs.push(norms);
     }
-    trained.accuracy = accuracy(&trainer.run("scores", test.x())?[0], test.y());
-    run.finish(&trainer, format_args!("{name}: test accuracy {:.1}%", 100.0 * trained.accuracy))?;
-    Ok(trained)
+    let accuracy = 100.0 * accuracy(&trainer.predict(test.x())?, test.y());
+    run.finish(&trainer, format_args!("{name}: test accuracy {accuracy:.1}%"))?;
+    Ok(norms_of_epochs)
 }
 
 /// Trains the three networks and draws their gradients.
@@ -131,7 +125,7 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
         [("plain", Remedy::Nothing), ("residual", Remedy::Residual), ("batch norm", Remedy::BatchNorm)];
     let (mut by_layer, mut by_epoch) = (Vec::new(), Vec::new());
     for (name, remedy) in networks {
-        let Trained { norms, .. } = follow(name, remedy, options, out)?;
+        let norms = follow(name, remedy, options, out)?;
         let last = norms.len() - 1;
         for (when, norms) in [("first epoch", &norms[0]), ("last epoch", &norms[last])] {
             let points = norms.iter().enumerate().map(|(layer, norm)| (layer as f64 + 1.0, *norm));

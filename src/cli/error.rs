@@ -35,6 +35,9 @@ pub enum CliError {
     /// The picture cannot be made.
     #[error("error: {0}")]
     Plot(#[from] PlotError),
+    /// The log cannot be written.
+    #[error("error: {0}")]
+    Log(#[from] crate::log::LogError),
     /// The results cannot be written to standard output.
     #[error("error: standard output: {0}")]
     Output(#[from] io::Error),

@@ -42,6 +42,9 @@ pub struct Options {
     /// Draw the losses into this file.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
+    /// Write a row for each measurement to this file: CSV, or lines of JSON if its name ends in `.jsonl`.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// The directory for the pictures of the examples that make some.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,

@@ -5,6 +5,7 @@ use super::options::Options;
 use super::plot::Chart;
 use super::progress::Progress;
 use crate::explain::threads;
+use crate::log::Log;
 use crate::trainer::Trainer;
 use std::fmt::Display;
 use std::io::Write;
@@ -20,6 +21,7 @@ pub struct Run<'a> {
     /// Losses since the last line: their sum and number.
     recent: (f64, usize),
     curves: Vec<(String, Vec<(f64, f64)>)>,
+    log: Option<Log>,
     /// Time of steps, that of measurements left out.
     training: Duration,
     since: Instant,
@@ -43,6 +45,7 @@ impl<'a> Run<'a> {
             n_steps: 0,
             recent: (0.0, 0),
             curves: vec![(TRAINING.to_string(), Vec::new())],
+            log: None,
             training: Duration::ZERO,
             since: Instant::now(),
         }
@@ -85,12 +88,26 @@ impl<'a> Run<'a> {
         self.training += self.since.elapsed();
         let text = measure(trainer, self)?;
         let (sum, n) = std::mem::take(&mut self.recent);
-        let text = format!("loss {:.4}  {text}", sum / n as f64);
+        let loss = sum / n as f64;
+        self.log(epoch, loss)?;
+        let text = format!("loss {loss:.4}  {text}");
         self.progress.show(epoch + 1, &text, self.out)?;
         // Written beside and renamed: whoever stops the program has the last file, whole.
         self.options.save(trainer)?;
         self.since = Instant::now();
         Ok(())
+    }
+
+    /// Adds a row to the log: the mean loss since the last one, and the last point of the first other curve.
+    fn log(&mut self, epoch: usize, loss: f64) -> Result<(), CliError> {
+        let Some(path) = &self.options.log else { return Ok(()) };
+        let log = match &mut self.log {
+            Some(log) => log,
+            None => self.log.insert(Log::create(path, &["epoch", "step", "loss", "measured"])?),
+        };
+        let measured =
+            self.curves.get(1).and_then(|(_, points)| points.last()).map_or(f64::NAN, |point| point.1);
+        Ok(log.write(&[(epoch + 1) as f64, self.n_steps as f64, loss, measured])?)
     }
 
     /// Writes a line.

@@ -48,9 +48,11 @@ fn assert_steps(out: &str, steps: usize) {
 fn tables_are_learned() {
     let directory = data();
     for example in ["perceptron", "logistic-regression"] {
-        let out = train(directory.path(), example, &["--plot", "loss.svg"]);
+        let out = train(directory.path(), example, &["--plot", "loss.svg", "--log", "log.csv"]);
         assert_steps(&out, 8);
         assert!(out.contains("test accuracy"), "{out}");
+        let log = fs::read_to_string(directory.path().join("log.csv")).unwrap();
+        assert!(log.starts_with("epoch,step,loss,measured\n1,8,"), "{log}");
         assert!(fs::read_to_string(directory.path().join("loss.svg")).unwrap().starts_with("<svg"));
     }
 }
