@@ -68,7 +68,7 @@ pub fn learn<M: Memory>(
     let model = Writer { table: Embedding::new(n, WIDTH), memory, head: Linear::new(HIDDEN, n) };
     let windows = |epoch| text.windows(LENGTH, options.seed, epoch, options.samples);
     let batch = options.batch(32, windows(0)?.n_samples())?;
-    let (epochs, n_batches) = (options.epochs(10), windows(0)?.n_samples() / batch);
+    let (epochs, n_batches) = (options.epochs(5), windows(0)?.n_samples() / batch);
 
     let trainer = Trainer::new(&model)
         .loss(|scores, next| cross_entropy(&scores.flatten(0, 1), &next.flatten(0, 1)))

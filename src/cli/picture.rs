@@ -106,7 +106,7 @@ mod tests {
         // Two images a row: 2 + 2 + 2 pixels; two rows: 1 + 2 + 1 lines.
         assert_eq!(
             file[..33],
-            *b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x06\0\0\0\x04\x08\0\0\0\0\x88\x6f\x11\x9f"[..33]
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x06\0\0\0\x04\x08\0\0\0\0\x88\x6f\x11\x9f"[..]
         );
         let length = u32::from_be_bytes(file[33..37].try_into().unwrap()) as usize;
         let mut lines = Vec::new();
