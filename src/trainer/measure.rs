@@ -110,7 +110,8 @@ fn activations(
 
 impl Trainer<'_> {
     /// As [`step`](Trainer::step), by a program that also computes how large gradients and activations are: the loss, and
-    /// the norms. The program is compiled at the first call; ordinary steps are not slower for it.
+    /// the norms. The program is compiled at the first call; ordinary steps are not slower for it. What it fuses is not the
+    /// same, so that the last bits of its step may differ from those of an ordinary one.
     ///
     /// Of a step of which [several batches](super::TrainerBuilder::accumulate) are part, the gradients are those of this
     /// batch. Errors: as [`step`](Trainer::step).

@@ -3,6 +3,8 @@
 use super::support::assert_within;
 use kiln::TrainerBuilder;
 use kiln::health::{EXPLODING, FindingKind, Health};
+use kiln::models::{CharLstm, Gpt, GptConfig};
+use kiln::nn::BatchNorm2d;
 use kiln::prelude::*;
 use kiln::trainer::Task;
 
@@ -219,4 +221,40 @@ fn layers_that_a_prediction_does_not_need_are_not_measured() {
     let norm = prediction.to_f64_vec().iter().map(|y| y * y).sum::<f64>().sqrt();
     let (_, health) = trainer.step_with_health(&x, &y).unwrap();
     assert!((health.activations[2].norm - norm).abs() < 1e-6);
+}
+
+/// The names of the layers whose gradients and whose activations were measured in a first step.
+fn names(mut trainer: Trainer<'_>, x: &TensorData, y: &TensorData) -> [Vec<String>; 2] {
+    let (_, health) = trainer.step_with_health(x, y).unwrap();
+    assert!(health.is_good(), "{health}");
+    let layers = health.layers().into_iter().map(|layer| layer.name).collect();
+    [layers, health.activations.into_iter().map(|of| of.name).collect()]
+}
+
+#[test]
+fn every_model_has_its_health_without_a_word() {
+    let tokens = TensorData::new([2, 8], (0..16).map(|i| i % 7).collect::<Vec<i64>>());
+    let config = GptConfig { layers: 2, heads: 2, width: 8, context: 8, vocabulary: 7, ..GptConfig::SMALL };
+    let gpt = Gpt::new(config);
+    let trainer = gpt.trainer(1e-3).compile(i64(&[2, 8]), i64(&[2, 8])).unwrap();
+    let [layers, activations] = names(trainer, &tokens, &tokens);
+    let block = |i: usize| ["ln1", "qkv", "proj", "ln2", "fc", "out"].map(|layer| format!("h.{i}.{layer}"));
+    let blocks = [&block(0)[..], &block(1), &["ln_f".to_string()]].concat();
+    // The model reads the table of positions without its layer.
+    assert_eq!(layers, [&["wte", "wpe"].map(str::to_string)[..], &blocks].concat());
+    assert_eq!(activations, [&["wte".to_string()][..], &blocks].concat());
+
+    let lstm = CharLstm::new(7);
+    let trainer = lstm.trainer(1e-3).compile(i64(&[2, 8]), i64(&[2, 8])).unwrap();
+    let [layers, activations] = names(trainer, &tokens, &tokens);
+    assert_eq!(layers, activations);
+
+    let model = Sequential::new().then(Conv2d::new(1, 4, 3)).then(BatchNorm2d::new(4)).then(Relu);
+    let model = model.then(Flatten::default()).then(Linear::new(144, 2));
+    let trainer = Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.1));
+    let trainer = trainer.compile(f32(&[3, 1, 8, 8]), f32(&[3, 2])).unwrap();
+    let (x, y) = (sines(&[3, 1, 8, 8], 1.0), sines(&[3, 2], 1.0));
+    let [layers, activations] = names(trainer, &x, &y);
+    assert_eq!(layers, ["0", "1", "4"]);
+    assert_eq!(activations, layers);
 }
