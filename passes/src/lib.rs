@@ -25,6 +25,7 @@ pub mod plan_memory;
 pub mod print_lowered;
 pub mod schedule;
 pub mod simplify;
+pub mod split_dilation;
 pub mod split_reduce;
 pub mod testing;
 
@@ -35,4 +36,5 @@ pub use fold_constants::FoldConstants;
 pub use pass::{Changed, Pass, Rewrites};
 pub use pipeline::{Options, Pipeline, PrintAfter, Report};
 pub use simplify::Simplify;
+pub use split_dilation::SplitDilation;
 pub use split_reduce::SplitReduce;

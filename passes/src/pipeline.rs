@@ -11,6 +11,7 @@ use crate::merge_loops::MergeLoops;
 use crate::optimize_bodies::OptimizeBodies;
 use crate::pass::{Changed, Pass, Rewrites};
 use crate::simplify::Simplify;
+use crate::split_dilation::SplitDilation;
 use crate::split_reduce::SplitReduce;
 use kiln_ir::{Graph, verify};
 use std::collections::BTreeMap;
@@ -108,6 +109,8 @@ impl Pipeline {
             Stage::once(EliminateDead),
             // Before anything rewrites a body.
             Stage::once(MergeLoops),
+            // Before `simplify`, which merges its slices of kernels with what the gradient did to them.
+            Stage::once(SplitDilation),
             Stage::until_unchanged(vec![
                 Box::new(Simplify),
                 Box::new(FoldConstants),
@@ -118,7 +121,7 @@ impl Pipeline {
             // Last: `simplify` would merge the two stages again.
             Stage::once(SplitReduce),
             Stage::once(ArrangeDots),
-            Stage::once(OptimizeBodies::only(vec![Box::new(ArrangeDots)])),
+            Stage::once(OptimizeBodies::only(vec![Box::new(SplitDilation), Box::new(ArrangeDots)])),
         ])
     }
 
@@ -369,6 +372,7 @@ mod tests {
         assert_snapshot!(lines.join("\n"), @r#"
         eliminate_dead 10 -> 9 {"remove": 1}
         merge_loops 9 -> 9 {}
+        split_dilation 9 -> 9 {}
         simplify 9 -> 5 {"mul_one": 1, "reshape_of_reshape": 1}
         fold_constants 5 -> 5 {}
         eliminate_common 5 -> 4 {"merge": 1}
@@ -394,8 +398,8 @@ mod tests {
         };
         assert_eq!(dumps(PrintAfter::Nothing), []);
         let simplify = PrintAfter::Pass("simplify".to_string());
-        assert_eq!(dumps(simplify), [("simplify", 2), ("simplify", 7)]);
-        let changes = [("eliminate_dead", 0), ("simplify", 2), ("eliminate_common", 4)];
+        assert_eq!(dumps(simplify), [("simplify", 3), ("simplify", 8)]);
+        let changes = [("eliminate_dead", 0), ("simplify", 3), ("eliminate_common", 5)];
         assert_eq!(dumps(PrintAfter::EveryChange), changes);
     }
 
