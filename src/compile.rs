@@ -7,7 +7,7 @@ use crate::codegen::steps::{DRIVER, Generator};
 use crate::codegen::target::Target;
 use crate::executable::{Executable, Program};
 use crate::kernels::isa::{Isa, IsaError};
-use crate::runtime::Team;
+use crate::runtime::{AlignedBuffer, Background, Team};
 use kiln_ir::{Graph, NodeId, Op};
 use kiln_passes::lower;
 use kiln_passes::pipeline::{Options as PassOptions, Pipeline, Report};
@@ -107,9 +107,13 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
     lower::separate_outputs(&mut graph);
     let lowered = lower::lower(&graph);
     lap("fuse, schedule, plan");
+    // What is computed on is prepared while the code is made: its pages take the system as long as a kernel takes Cranelift.
+    let arena = AlignedBuffer::in_background(lowered.plan.arena_bytes);
     let target = Target::new(options.isa, options.verify_code);
     let generator = Generator::new(&graph, &lowered, &target, options.shared_from);
     let generated = generator.program(options.team.n_threads(), options.profile);
+    let scratch_stride = generated.scratch_bytes.next_multiple_of(4096);
+    let scratch = AlignedBuffer::in_background(scratch_stride * generated.n_threads);
     lap("generate code");
     let clif = if options.keep_text {
         generated.functions.iter().map(|(name, f)| (name.clone(), f.display().to_string())).collect()
@@ -133,12 +137,12 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
         code,
         calls: calls.into_iter().map(|(call, _)| call).collect(),
         pointers: generated.pointers,
-        scratch_bytes: generated.scratch_bytes,
         n_threads: generated.n_threads,
         kernel_of_step: generated.kernel_of_step,
         stamps: generated.stamps,
     };
-    let mut executable = Executable::new(graph, lowered, program, options);
+    let mut executable =
+        Executable::new(graph, lowered, program, [arena, scratch].map(Background::into_inner), options);
     lap("allocate");
     executable.times = times;
     executable.report = report;

@@ -22,7 +22,6 @@ pub(crate) struct Program {
     #[expect(clippy::vec_box, reason = "their addresses are part of the code")]
     pub calls: Vec<Box<ContractionCall>>,
     pub pointers: Vec<Pointer>,
-    pub scratch_bytes: usize,
     pub n_threads: usize,
     /// Kernel of each step of the driver; `None` for copies of state.
     pub kernel_of_step: Vec<Option<usize>>,
@@ -73,11 +72,10 @@ impl Executable {
         graph: Graph,
         lowered: Lowered,
         program: Program,
+        [mut arena, scratch]: [AlignedBuffer; 2],
         options: &CompileOptions,
     ) -> Executable {
-        let mut arena = AlignedBuffer::zeroed(lowered.plan.arena_bytes);
-        let scratch_stride = program.scratch_bytes.next_multiple_of(4096);
-        let scratch = AlignedBuffer::zeroed(scratch_stride * program.n_threads);
+        let scratch_stride = scratch.n_bytes() / program.n_threads;
         let mut constants: HashMap<NodeId, AlignedBuffer> = constants(&graph)
             .into_iter()
             .map(|(node, data)| {

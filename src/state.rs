@@ -18,6 +18,16 @@ impl State {
         State { buffers, types: types.to_vec() }
     }
 
+    /// Values of these types, each written over zeros by `write`.
+    pub(crate) fn written(types: &[TensorType], mut write: impl FnMut(usize, &mut [u8])) -> State {
+        let mut state = State::new(types);
+        for (i, buffer) in state.buffers.iter_mut().enumerate() {
+            buffer.populate();
+            write(i, buffer.as_mut_slice());
+        }
+        state
+    }
+
     /// The types, in order.
     pub fn types(&self) -> &[TensorType] {
         &self.types
@@ -30,11 +40,6 @@ impl State {
     pub fn set(&mut self, i: usize, value: &TensorData) {
         assert_eq!(value.ty(), self.types[i], "state {i} has another type");
         write_bytes(value, self.buffers[i].as_mut_slice());
-    }
-
-    /// The bytes of one value's elements.
-    pub(crate) fn bytes_mut(&mut self, i: usize) -> &mut [u8] {
-        self.buffers[i].as_mut_slice()
     }
 
     /// A copy of one value.

@@ -7,7 +7,7 @@ use super::buffer::ALIGNMENT;
 
 /// From this size on a block comes from the system: what is mapped is zero already, so nothing is written to it, and
 /// its pages can be large.
-const LARGE: usize = 1 << 20;
+pub(super) const LARGE: usize = 1 << 20;
 
 /// The size of a large page, on the machines that have one size of them in common use.
 const LARGE_PAGE: usize = 2 << 20;
@@ -70,6 +70,23 @@ impl Block {
             libc::madvise(start.as_ptr().cast(), pages, libc::MADV_HUGEPAGE);
         }
         Some(Block { start, n_bytes, origin: Origin::System { mapping, n_bytes: total } })
+    }
+
+    /// Lets the system give all pages now, which else happens when they are first touched.
+    pub fn populate(&self) {
+        #[cfg(target_os = "linux")]
+        if let Origin::System { .. } = self.origin {
+            let n_bytes = self.n_bytes.next_multiple_of(LARGE_PAGE);
+            for offset in (0..n_bytes).step_by(LARGE_PAGE) {
+                // One page a call: while the system works on one, other threads that want memory wait. Where it does not
+                // know the request (before Linux 5.14) it refuses, and pages come later.
+                // SAFETY: the range lies in the mapping, which has whole large pages; no byte changes.
+                unsafe {
+                    let page = self.start.as_ptr().add(offset);
+                    libc::madvise(page.cast(), LARGE_PAGE, libc::MADV_POPULATE_WRITE);
+                }
+            }
+        }
     }
 
     /// The first byte.

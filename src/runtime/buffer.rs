@@ -3,7 +3,8 @@
 use std::ptr::NonNull;
 use std::{fmt, slice, thread};
 
-use super::block::Block;
+use super::background::Background;
+use super::block::{self, Block};
 
 /// Alignment in bytes of every buffer: a cache line, and the widest vector register (AVX-512).
 pub const ALIGNMENT: usize = 64;
@@ -49,6 +50,23 @@ impl AlignedBuffer {
         let buffer = AlignedBuffer { start, n_bytes, block };
         buffer.fill_guards();
         buffer
+    }
+
+    /// A buffer of `n_bytes` zeros whose pages are there: a large one is made by a thread of its own.
+    pub fn in_background(n_bytes: usize) -> Background<AlignedBuffer> {
+        if n_bytes < block::LARGE {
+            return Background::ready(AlignedBuffer::zeroed(n_bytes));
+        }
+        Background::begin(move || {
+            let buffer = AlignedBuffer::zeroed(n_bytes);
+            buffer.populate();
+            buffer
+        })
+    }
+
+    /// Lets the system give the pages of a large buffer now, instead of when they are first touched.
+    pub fn populate(&self) {
+        self.block.populate();
     }
 
     /// The size in bytes, as asked for.

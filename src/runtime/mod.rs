@@ -5,6 +5,7 @@
 //! kernels expect. Neither allocates once it is made.
 
 mod affinity;
+mod background;
 mod barrier;
 mod block;
 mod buffer;
@@ -12,6 +13,7 @@ mod event;
 mod team;
 
 pub use affinity::use_cores;
+pub use background::Background;
 pub use barrier::{Barrier, kiln_barrier};
 pub use buffer::{ALIGNMENT, AlignedBuffer, OutOfBounds};
 pub use team::{Team, Worker};

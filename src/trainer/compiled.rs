@@ -5,12 +5,14 @@ use super::plan::{Plan, Task, types};
 use crate::compile::{CompileOptions, compile};
 use crate::error::Error;
 use crate::executable::Executable;
+use crate::runtime::Background;
 use crate::state::State;
 use kiln_ir::{TensorData, TensorType};
 
 /// Compiles a program for each task and batch type when it is first asked for.
 pub(crate) struct Compiled {
-    state: State,
+    /// Its first values are drawn while the first program is compiled.
+    state: Background<State>,
     options: CompileOptions,
     /// The executable cache. Few programs are made and they are looked up at every step: a list is quickest.
     programs: Vec<(Task, [Vec<TensorType>; 2], Executable)>,
@@ -18,10 +20,12 @@ pub(crate) struct Compiled {
 
 impl Compiled {
     pub fn new(plan: &Plan<'_>, options: CompileOptions) -> Compiled {
-        let types: Vec<TensorType> = plan.state.iter().map(|value| value.ty.clone()).collect();
-        let mut state = State::new(&types);
-        plan.state.iter().enumerate().for_each(|(i, value)| value.write_first(state.bytes_mut(i)));
-        let options = CompileOptions { n_state: types.len(), ..options };
+        let values = plan.state.clone();
+        let options = CompileOptions { n_state: values.len(), ..options };
+        let state = Background::begin(move || {
+            let types: Vec<TensorType> = values.iter().map(|value| value.ty.clone()).collect();
+            State::written(&types, |i, bytes| values[i].write_first(bytes))
+        });
         Compiled { state, options, programs: Vec::new() }
     }
 
@@ -48,7 +52,7 @@ impl Compiled {
             }
         };
         let executable = &mut self.programs[position].2;
-        executable.run_with(&mut self.state, batch[0].iter().chain(batch[1]).copied());
+        executable.run_with(self.state.get_mut(), batch[0].iter().chain(batch[1]).copied());
         Ok(executable)
     }
 }
@@ -75,19 +79,19 @@ impl Backend for Compiled {
     }
 
     fn state(&self, index: usize) -> TensorData {
-        self.state.get(index)
+        self.state.get().get(index)
     }
 
     fn set_state(&mut self, index: usize, value: TensorData) {
-        self.state.set(index, &value);
+        self.state.get_mut().set(index, &value);
     }
 
     fn scalar(&self, index: usize) -> f64 {
-        self.state.scalar(index)
+        self.state.get().scalar(index)
     }
 
     fn set_scalar(&mut self, index: usize, value: f64) {
-        self.state.set_scalar(index, value);
+        self.state.get_mut().set_scalar(index, value);
     }
 
     fn executable(&self, task: Task) -> Option<&Executable> {

@@ -50,6 +50,7 @@ pub enum Task {
 }
 
 /// One value that stays from step to step.
+#[derive(Clone)]
 pub(crate) struct StateValue {
     pub name: String,
     pub ty: TensorType,
