@@ -74,6 +74,11 @@ pub mod verify;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// Compiles the programs in the page about training.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/training.md")]
+struct Training;
+
 pub use error::{Cut, Error, Mistake, OperandNote, Problem, Unreached};
 pub use tensor::{
     Border, Combine, ConvOptions, Index, Interpolation, Normalized, Operand, Over, PerAxis, PoolOptions,
