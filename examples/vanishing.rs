@@ -1,7 +1,7 @@
 //! Why deep networks need ways around their layers: the gradients of a plain network of thirty layers, of the same with
 //! residual connections, and of the same with batch normalization.
 //!
-//! `cargo run --release --example vanishing`, or `kiln train vanishing`
+//! `cargo run --release --example vanishing`, or `kiln train vanishing`; `--save`, `--plot` and `--log` do nothing here
 //!
 //! Sources: X. Glorot, Y. Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010; K. He and
 //! others, *Deep Residual Learning for Image Recognition*, 2016; S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
@@ -123,6 +123,8 @@ fn follow(
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let networks =
         [("plain", Remedy::Nothing), ("residual", Remedy::Residual), ("batch norm", Remedy::BatchNorm)];
+    // One file of parameters or losses would be that of the last network only.
+    let options = &Options { save: None, plot: None, log: None, ..options.clone() };
     let (mut by_layer, mut by_epoch) = (Vec::new(), Vec::new());
     for (name, remedy) in networks {
         let norms = follow(name, remedy, options, out)?;
@@ -140,7 +142,7 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     ] {
         let path = options.picture(file)?;
         let curves: Vec<_> = curves.iter().map(|(name, points)| (&**name, points.clone())).collect();
-        Chart::new(title, axis, "norm").draw(&path, &curves)?;
+        Chart::new(title, axis, "norm").legend_below().draw(&path, &curves)?;
         writeln!(out, "{title} in {}", path.display())?;
     }
     Ok(())

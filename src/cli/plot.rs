@@ -62,12 +62,13 @@ pub struct Chart<'a> {
     y: &'a str,
     y_range: Option<Range<f64>>,
     dots: Vec<(f64, f64)>,
+    legend: SeriesLabelPosition,
 }
 
 impl<'a> Chart<'a> {
     /// A chart with this title and these names of its axes.
     pub fn new(title: &'a str, x: &'a str, y: &'a str) -> Chart<'a> {
-        Chart { title, x, y, y_range: None, dots: Vec::new() }
+        Chart { title, x, y, y_range: None, dots: Vec::new(), legend: SeriesLabelPosition::UpperRight }
     }
 
     /// The same with a vertical axis of this range, whatever the curves are.
@@ -78,6 +79,11 @@ impl<'a> Chart<'a> {
     /// The same with single points, drawn as dots.
     pub fn dots(self, dots: Vec<(f64, f64)>) -> Chart<'a> {
         Chart { dots, ..self }
+    }
+
+    /// The same with the names of the curves below right instead of above.
+    pub fn legend_below(self) -> Chart<'a> {
+        Chart { legend: SeriesLabelPosition::LowerRight, ..self }
     }
 
     /// Draws curves as an SVG file, which appears at `path` whole or not at all.
@@ -157,7 +163,7 @@ impl<'a> Chart<'a> {
         if curves.len() > 1 {
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
+                .position(self.legend.clone())
                 .label_font(LABELS)
                 .background_style(WHITE.mix(0.85))
                 .border_style(LIGHT)
