@@ -68,7 +68,7 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let samples = measure::first_samples(&data.train, options);
     let batch = options.batch(128, samples.n_samples())?;
     let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
-    let epochs = options.epochs(30);
+    let epochs = options.epochs(20);
 
     let gan = Gan::new();
     let adam = || Adam::new(options.learning_rate(2e-4)).betas(0.5, 0.999);

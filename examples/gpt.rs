@@ -12,6 +12,7 @@ use kiln::models::{Gpt, GptCache, GptConfig};
 use kiln::prelude::*;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// A model and what it remembers while it writes.
 pub struct Writer {
@@ -80,9 +81,9 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
             Ok(format!("validation loss {loss:.4}"))
         })?;
     }
-    let mut read = Vec::new();
-    let start = std::time::Instant::now();
+    trainer.prepare("next", i64(&[1, 1]))?;
     forget(&mut trainer)?;
+    let (mut read, start) = (Vec::new(), Instant::now());
     let written = text.write(options, |character| {
         if read.len() == context {
             // All positions are taken: the model reads the second half of what it knows again, as the first half.

@@ -106,6 +106,9 @@ struct Task {
     validation: Dataset,
 }
 
+/// From a prediction and the targets to one number.
+type Loss<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Tensor;
+
 /// Losses over the steps of a training, and what the model says at last about inputs that were asked for.
 struct Trained {
     training: Vec<(f64, f64)>,
@@ -117,7 +120,7 @@ struct Trained {
 fn follow<M: Model>(
     model: &M,
     task: &Task,
-    [loss, measure]: [&dyn Fn(&Tensor, &Tensor) -> Tensor; 2],
+    [loss, measure]: [Loss<'_>; 2],
     rule: Rule,
     questions: &TensorData,
     options: &Options,
@@ -222,8 +225,7 @@ fn compare(
         let net = Net::new(task.train.x().shape()[1], if is_classified { 2 } else { 1 }, rule);
         let smoothed = CrossEntropy::new().label_smoothing(rule.label_smoothing);
         let smoothed = |scores: &Tensor, class: &Tensor| smoothed.of(scores, class);
-        let losses: [&dyn Fn(&Tensor, &Tensor) -> Tensor; 2] =
-            if is_classified { [&smoothed, &cross_entropy] } else { [&mse, &mse] };
+        let losses: [Loss<'_>; 2] = if is_classified { [&smoothed, &cross_entropy] } else { [&mse, &mse] };
         let trained = follow(&net, task, losses, rule, task.validation.x(), options)?;
         let best = trained.validation.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
         let [last_training, last] =

@@ -23,7 +23,7 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
             .optimizer(Sgd::new(rate).momentum(0.9).weight_decay(5e-4))
     };
     let classify =
-        Classify { name: "resnet18", epochs: 4, batch: 32, learning_rate: 0.02, ..Classify::default() };
+        Classify { name: "resnet18", epochs: 3, batch: 32, learning_rate: 0.02, ..Classify::default() };
     Classify { compares: false, ..classify }.train(&data, trainer, options, out)
 }
 

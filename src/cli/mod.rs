@@ -44,7 +44,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Trains a model and measures its accuracy.
+    /// Trains one of the examples.
     Train(train::TrainArguments),
     /// Shows the text of a stage between a model and its code.
     Dump(dump::DumpArguments),

@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
     /// Learning rate at the beginning.
-    #[arg(long, value_parser = learning_rate, allow_negative_numbers = true)]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Take this many samples only of each part of the data, the first ones: for trying things out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -48,20 +48,20 @@ pub struct Options {
     /// The directory for the pictures of the examples that make some.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// Language models: what a generated text begins with.
-    #[arg(long, default_value = "ROMEO:\n")]
+    /// What a generated text begins with.
+    #[arg(long, help_heading = "Language models", default_value = "ROMEO:\n")]
     pub prompt: String,
-    /// Language models: how many characters are generated.
-    #[arg(long, default_value_t = 400)]
+    /// How many characters are generated.
+    #[arg(long, help_heading = "Language models", default_value_t = 400)]
     pub length: usize,
-    /// Language models: what scores are divided by before a character is drawn; below 1 likely ones become likelier.
-    #[arg(long, default_value_t = 0.8, value_parser = positive)]
+    /// What scores are divided by before a character is drawn; below 1 likely ones become likelier.
+    #[arg(long, help_heading = "Language models", default_value_t = 0.8, value_parser = positive)]
     pub temperature: f64,
-    /// Language models: draw among this many characters, those of the greatest scores.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Draw among this many characters, those of the greatest scores.
+    #[arg(long, help_heading = "Language models", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub top_k: u32,
-    /// Diffusion models: how many steps lead from noise to an image.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many steps lead from noise to an image.
+    #[arg(long, help_heading = "Diffusion models", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: u32,
 }
 
@@ -73,10 +73,6 @@ fn positive(text: &str) -> Result<f64, String> {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
         Ok(_) | Err(_) => Err("it takes a number above 0".to_string()),
     }
-}
-
-fn learning_rate(text: &str) -> Result<f64, String> {
-    positive(text)
 }
 
 impl Options {
