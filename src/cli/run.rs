@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         let loss = sum / n as f64;
         self.log(epoch, loss)?;
         let text = format!("loss {loss:.4}  {text}");
-        self.progress.show(epoch + 1, &text, self.out)?;
+        self.progress.show(epoch + 1, text.trim_end(), self.out)?;
         // Written beside and renamed: whoever stops the program has the last file, whole.
         self.options.save(trainer)?;
         self.since = Instant::now();
