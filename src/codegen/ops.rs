@@ -181,7 +181,7 @@ impl Ops<'_, '_> {
                 let lanes: Vec<Value> = (0..rep.lanes)
                     .map(|lane| {
                         let (x, y) = (self.lane(rep, x, lane), self.lane(rep, y, lane));
-                        self.divide_integers(op, scalar, x, y)
+                        self.divide_integers(op == BinaryOp::Div, scalar, x, y)
                     })
                     .collect();
                 self.join_lanes(rep, &lanes)
@@ -218,24 +218,24 @@ impl Ops<'_, '_> {
         }
     }
 
-    /// Truncated division that never traps: by 0 it gives 0, and the one overflow wraps.
-    fn divide_integers(&mut self, op: BinaryOp, rep: Rep, x: Value, y: Value) -> Value {
+    /// Truncated division, or its remainder, that never traps: by 0 it gives 0, and the one overflow wraps.
+    fn divide_integers(&mut self, quotient: bool, rep: Rep, x: Value, y: Value) -> Value {
         let ty = rep.ty();
         let zero = self.b.ins().iconst(ty, 0);
         let one = self.b.ins().iconst(ty, 1);
         let by_zero = self.b.ins().icmp(IntCC::Equal, y, zero);
         if rep.dtype == DType::U8 {
             let safe = self.b.ins().select(by_zero, one, y);
-            let result =
-                if op == BinaryOp::Div { self.b.ins().udiv(x, safe) } else { self.b.ins().urem(x, safe) };
+            let result = if quotient { self.b.ins().udiv(x, safe) } else { self.b.ins().urem(x, safe) };
             return self.b.ins().select(by_zero, zero, result);
         }
         let by_minus_one = self.b.ins().icmp_imm_s(IntCC::Equal, y, -1);
         let unsafe_divisor = self.b.ins().bor(by_zero, by_minus_one);
         let safe = self.b.ins().select(unsafe_divisor, one, y);
-        let (result, minus_one) = match op {
-            BinaryOp::Div => (self.b.ins().sdiv(x, safe), self.b.ins().ineg(x)),
-            _ => (self.b.ins().srem(x, safe), zero),
+        let (result, minus_one) = if quotient {
+            (self.b.ins().sdiv(x, safe), self.b.ins().ineg(x))
+        } else {
+            (self.b.ins().srem(x, safe), zero)
         };
         let result = self.b.ins().select(by_minus_one, minus_one, result);
         self.b.ins().select(by_zero, zero, result)
@@ -280,17 +280,15 @@ impl Ops<'_, '_> {
                 self.b.ins().bxor_imm_u(xs[0], 1)
             }
             LogicalOp::Not => self.b.ins().bnot(xs[0]),
-            LogicalOp::ShiftLeft | LogicalOp::ShiftRight => self.shift(op, rep, xs[0], xs[1]),
+            LogicalOp::ShiftLeft => self.shift(true, rep, xs[0], xs[1]),
+            LogicalOp::ShiftRight => self.shift(false, rep, xs[0], xs[1]),
         }
     }
 
     /// Shifts by a distance that is one scalar for all lanes: vectors have no other shift.
-    fn shift(&mut self, op: LogicalOp, rep: Rep, x: Value, by: Value) -> Value {
+    fn shift(&mut self, left: bool, rep: Rep, x: Value, by: Value) -> Value {
         let bits = i64::from(rep.ty().lane_bits());
-        let shifted = match op {
-            LogicalOp::ShiftLeft => self.b.ins().ishl(x, by),
-            _ => self.b.ins().ushr(x, by),
-        };
+        let shifted = if left { self.b.ins().ishl(x, by) } else { self.b.ins().ushr(x, by) };
         if self.constant_integer(by).is_some_and(|by| (0..bits).contains(&by)) {
             return shifted;
         }
@@ -367,7 +365,8 @@ impl Ops<'_, '_> {
         if rep.dtype == DType::Bool {
             return match op {
                 ReduceOp::Max => self.b.ins().bor(x, y),
-                _ => self.b.ins().band(x, y),
+                ReduceOp::Min => self.b.ins().band(x, y),
+                ReduceOp::Sum | ReduceOp::Prod => unreachable!("truth values are not added"),
             };
         }
         let op = match op {

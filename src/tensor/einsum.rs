@@ -4,7 +4,7 @@ use super::Tensor;
 use super::convert::{Checked, broadcast_shapes};
 use super::operand::promote_types;
 use kiln_ir::op::Dot;
-use kiln_ir::{Axes, DType, Op, Shape};
+use kiln_ir::{Axes, DType, Op, Shape, TypeError};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,7 +56,7 @@ pub fn einsum(equation: &str, operands: &[&Tensor]) -> Tensor {
 }
 
 fn sum_of_products(equation: &str, operands: &[&Tensor]) -> Checked<Tensor> {
-    let refuse = |problem: String| operands[0].refuse("einsum", problem);
+    let refuse = |problem: String| refuse(operands, problem);
     let (left, right) = equation.split_once("->").map_or((equation, None), |(l, r)| (l, Some(r)));
     let terms: Vec<&str> = left.split(',').collect();
     if terms.len() != operands.len() {
@@ -68,7 +68,7 @@ fn sum_of_products(equation: &str, operands: &[&Tensor]) -> Checked<Tensor> {
     }
     let mut named = Vec::new();
     for (term, operand) in terms.iter().zip(operands) {
-        let labels = labels(term, operand.rank()).map_err(|problem| operand.refuse("einsum", problem))?;
+        let labels = labels(term, operand.rank()).map_err(&refuse)?;
         named.push((operand, labels));
     }
     let all = || named.iter().flat_map(|(_, labels)| labels).copied();
@@ -98,6 +98,17 @@ fn sum_of_products(equation: &str, operands: &[&Tensor]) -> Checked<Tensor> {
         total = total.product(next, is_kept);
     }
     Ok(total.summed(|label| result.contains(&label)).ordered(&result))
+}
+
+/// A mistake, with the shapes of all operands.
+#[track_caller]
+fn refuse(operands: &[&Tensor], problem: String) -> Tensor {
+    const ROLES: [&str; 4] = ["operand 1", "operand 2", "operand 3", "operand 4"];
+    let problem = TypeError::Attribute { op: "einsum", operand: operands[0].ty().clone(), problem };
+    let role = |i: usize| ROLES.get(i).copied().unwrap_or("operand");
+    let notes: Vec<(&'static str, &Tensor)> =
+        operands.iter().enumerate().map(|(i, &x)| (role(i), x)).collect();
+    operands[0].tracer().refuse(problem.into(), &notes)
 }
 
 /// The labels of the axes of an operand.
