@@ -81,9 +81,9 @@ struct Training;
 
 pub use error::{Cut, Error, Mistake, OperandNote, Problem, Unreached};
 pub use tensor::{
-    Border, Combine, ConvOptions, Index, Interpolation, Normalized, Operand, Over, PerAxis, PoolOptions,
-    Resample, Scan, Scanned, Tensor, block_diag, broadcast_tensors, cartesian_prod, column_stack, dstack,
-    hstack, keep, meshgrid, multi_dot, vstack,
+    Border, Combine, ConvOptions, Index, Interpolation, Normalized, Operand, Over, PerAxis, Polynomial,
+    PoolOptions, Resample, Scan, Scanned, Tensor, block_diag, broadcast_tensors, cartesian_prod,
+    column_stack, dstack, hstack, keep, meshgrid, multi_dot, vstack,
 };
 pub use trace::Tracer;
 pub use trainer::{Trainer, TrainerBuilder};

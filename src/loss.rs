@@ -9,6 +9,7 @@
 
 mod binary;
 mod classification;
+mod ctc;
 mod distance;
 mod distribution;
 mod margin;
@@ -16,6 +17,7 @@ mod regression;
 
 pub use binary::{Bce, BceWithLogits, MultiLabelSoftMargin, SoftMargin, bce, bce_with_logits};
 pub use classification::{CrossEntropy, Nll, cross_entropy, nll};
+pub use ctc::Ctc;
 pub use distance::{CosineEmbedding, MarginRanking, TripletMargin};
 pub use distribution::{GaussianNll, KlDiv, PoissonNll, kl_div};
 pub use margin::{HingeEmbedding, MultiLabelMargin, MultiMargin};

@@ -58,11 +58,16 @@ impl Tensor {
                     continue;
                 }
                 let n = x.shape()[lead + a] as i64;
-                // A negative amount cuts off first.
-                let (start, end) = ((-before).max(0), n - (-after).max(0));
-                let places = -before.max(0)..end - start + after.max(0);
+                // A negative amount cuts off first, unless the border's elements do not depend on where it begins.
+                let cut = if border == Border::Replicate { 0 } else { 1 };
+                let (start, end) = (cut * (-before).max(0), n - cut * (-after).max(0));
+                let (from, to) = if cut == 0 {
+                    (-before, n + after)
+                } else {
+                    (-before.max(0), end - start + after.max(0))
+                };
                 let sources: Option<Vec<i64>> =
-                    places.map(|i| border.source(i, end - start).map(|i| start + i)).collect();
+                    (from..to).map(|i| border.source(i, end - start).map(|i| start + i)).collect();
                 let Some(sources) = sources else {
                     let problem = format!("a border of {before} and {after} is too long for extent {n}");
                     return x.refuse("pad_with", problem);

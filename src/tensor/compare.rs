@@ -119,9 +119,18 @@ impl Tensor {
         self.logical(LogicalOp::ShiftLeft, rhs.into())
     }
 
-    /// Bits moved down by `rhs` places, with zeros from above; 0 beyond the width. Types: integers.
+    /// Bits moved down by `rhs` places; from above come zeros, or ones to a negative number. Types: integers.
     #[track_caller]
     pub fn shift_right(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.logical(LogicalOp::ShiftRight, rhs.into())
+        let rhs = rhs.into();
+        if self.dtype() == DType::U8 {
+            return self.logical(LogicalOp::ShiftRight, rhs);
+        }
+        // The op brings in zeros: those of the complement are ones.
+        self.within("shift_right", || {
+            let is_negative = self.lt(0);
+            let bits = is_negative.select(self.bitwise_not(), self).logical(LogicalOp::ShiftRight, rhs);
+            is_negative.select(bits.bitwise_not(), &bits)
+        })
     }
 }

@@ -129,7 +129,11 @@ impl Tensor {
                 )
             };
             let zeros = self.fill(self.dtype(), outer.iter().copied().chain([n]).collect(), 0.0);
-            let result = zeros.scatter(-1, &flat(indices), flat(self));
+            let (index, x) = (flat(indices), flat(self));
+            // Several elements at one place are equal when they come from pooling: any of them stays, and as in PyTorch
+            // each gets the whole gradient of the place.
+            let sum = zeros.scatter_add(-1, &index, &x);
+            let result = &sum - (&sum - zeros.scatter(-1, &index, x)).detach();
             result.reshape_exact(outer.iter().chain(extents).copied().collect())
         })
     }

@@ -6,6 +6,7 @@ mod compiled;
 mod errors;
 #[cfg(feature = "cli")]
 mod examples;
+mod functions;
 mod grad_cases;
 mod health;
 mod loops;

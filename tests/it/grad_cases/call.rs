@@ -82,7 +82,8 @@ impl<'a> Call<'a> {
         let module = self.case.module.as_ref().expect("a module's case says how it was constructed");
         let name = name.trim_start_matches('_');
         let position = self.constructor_position.replace(self.constructor_position.get() + 1);
-        let value = module.args.get(position).or_else(|| module.kwargs.get(name)).cloned();
+        let value = module.args.get(position).or_else(|| module.kwargs.get(name));
+        let value = value.or_else(|| module.kwargs.get(&format!("_{name}"))).cloned();
         self.convert(name, value, default)
     }
 
@@ -111,6 +112,7 @@ impl<'a> Call<'a> {
                 .keys()
                 .filter(|name| *name != "input")
                 .find(|name| {
+                    let name = name.trim_start_matches('_');
                     known.iter().all(|known| !known.trim_start_matches('_').eq_ignore_ascii_case(name))
                 })
                 .cloned()
@@ -125,6 +127,11 @@ impl<'a> Call<'a> {
     /// Whether a module is in training.
     pub fn is_training(&self) -> bool {
         self.case.module.as_ref().is_some_and(|module| module.training)
+    }
+
+    /// The elements of the input that a tensor is.
+    pub fn data(&self, tensor: &Tensor) -> &TensorData {
+        &self.case.inputs[self.position_of(tensor)].data
     }
 
     /// The position of the input that a tensor is.
@@ -229,6 +236,30 @@ impl FromArgument for Reduction {
             _ => None,
         }
     }
+}
+
+/// An element type, by PyTorch's name.
+pub struct Type(pub DType);
+
+impl FromArgument for Type {
+    fn from_argument(value: &Value, _: &Call) -> Option<Type> {
+        let name = value.as_str()?;
+        let dtype = match name.strip_prefix("torch.").unwrap_or(name) {
+            "float32" => DType::F32,
+            "float64" => DType::F64,
+            "int32" => DType::I32,
+            "int64" => DType::I64,
+            "uint8" => DType::U8,
+            "bool" => DType::Bool,
+            _ => return None,
+        };
+        Some(Type(dtype))
+    }
+}
+
+/// A tensor in the type that an argument names, if one is given.
+pub fn typed(x: &Tensor, dtype: Option<Type>) -> Tensor {
+    dtype.map_or_else(|| x.clone(), |dtype| x.cast(dtype.0))
 }
 
 impl FromArgument for String {

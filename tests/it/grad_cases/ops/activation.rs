@@ -1,12 +1,22 @@
 //! Activations and what follows them: softmax, dropout.
 
 use super::attention::weight;
-use crate::grad_cases::call::functions;
+use crate::grad_cases::call::{NotSupported, Type, functions, not_supported, typed};
 use kiln::nn;
 use kiln::prelude::*;
 
 functions! {
-    "log_softmax": (x: Tensor, dim: i64) => x.log_softmax(dim);
+    "log_softmax": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).log_softmax(dim);
+    "log_softmax/with_dtype": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).log_softmax(dim);
+    "softmax/with_dtype": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).softmax(dim);
+    "nn.functional.softmin/with_dtype": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).softmin(dim);
+    "nn.functional.dropout2d": (x: Tensor, p: f64 = 0.5, training: bool = true) => not_dropped(&x, p, training)?;
+    "nn.functional.dropout3d": (x: Tensor, p: f64 = 0.5, training: bool = true) => not_dropped(&x, p, training)?;
+    "nn.functional.alpha_dropout": (x: Tensor, p: f64 = 0.5, training: bool = false) => not_dropped(&x, p, training)?;
+    "nn.functional.feature_alpha_dropout/with_train": (x: Tensor, p: f64 = 0.5, training: bool = true) => not_dropped(&x, p, training)?;
+    "nn.functional.feature_alpha_dropout/without_train": (x: Tensor, p: f64 = 0.5, training: bool = false) => {
+        not_dropped(&x, p, training)?
+    };
     "nn.functional.celu": (x: Tensor, alpha: f64 = 1.0) => x.celu(alpha);
     "nn.functional.dropout": (x: Tensor, p: f64 = 0.5, training: bool = true) => {
         x.tracer().set_training(training);
@@ -20,7 +30,10 @@ functions! {
         x.tracer().set_training(training);
         x.rrelu(lower, upper)
     };
-    "torch.ops.aten._safe_softmax.default": (x: Tensor, dim: i64) => x.softmax(dim);
+    "torch.ops.aten._safe_softmax.default": (x: Tensor, dim: i64) => {
+        let hidden = if x.rank() == 0 { x.eq(f64::NEG_INFINITY) } else { x.eq(f64::NEG_INFINITY).all(keep(dim)) };
+        hidden.select(0.0, hidden.select(0.0, &x).softmax(dim))
+    };
     "nn.functional.hardshrink": (x: Tensor, lambd: f64 = 0.5) => x.hardshrink(lambd);
     "nn.functional.hardsigmoid": (x: Tensor) => x.hardsigmoid();
     "nn.functional.hardswish": (x: Tensor) => x.hardswish();
@@ -32,13 +45,13 @@ functions! {
     "nn.functional.relu6": (x: Tensor) => x.relu6();
     "nn.functional.selu": (x: Tensor) => x.selu();
     "nn.functional.silu": (x: Tensor) => x.silu();
-    "nn.functional.softmin": (x: Tensor, dim: i64) => x.softmin(dim);
+    "nn.functional.softmin": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).softmin(dim);
     "nn.functional.softplus": (x: Tensor, beta: f64 = 1.0, threshold: f64 = 20.0) => x.softplus(beta, threshold);
     "nn.functional.softshrink": (x: Tensor, lambd: f64 = 0.5) => x.softshrink(lambd);
     "nn.functional.softsign": (x: Tensor) => x.softsign();
     "nn.functional.tanhshrink": (x: Tensor) => x.tanhshrink();
     "nn.functional.threshold": (x: Tensor, threshold: f64, value: f64) => x.threshold(threshold, value);
-    "softmax": (x: Tensor, dim: i64) => x.softmax(dim);
+    "softmax": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).softmax(dim);
 
     "nn.CELU": [alpha: f64 = 1.0] (x: Tensor) => nn::Celu(alpha).forward(&x);
     "nn.ELU": [alpha: f64 = 1.0] (x: Tensor) => nn::Elu(alpha).forward(&x);
@@ -72,4 +85,12 @@ functions! {
 
 fn gelu(x: &Tensor, approximate: &str) -> Tensor {
     if approximate == "tanh" { nn::GeluTanh.forward(x) } else { Gelu.forward(x) }
+}
+
+/// What dropout of any kind leaves when it draws nothing.
+fn not_dropped(x: &Tensor, p: f64, training: bool) -> Result<Tensor, NotSupported> {
+    if training && p > 0.0 {
+        return not_supported("the numbers drawn by PyTorch's dropout");
+    }
+    Ok(x.clone())
 }

@@ -21,7 +21,7 @@ functions! {
         query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Option<Tensor>, need_weights: bool = true,
         attn_mask: Option<Tensor>, average_attn_weights: bool = true
     ) |call| => {
-        let heads = Heads { prefix: "", n: num_heads, batch_first, add_zero_attn };
+        let heads = Heads { prefix: String::new(), n: num_heads, batch_first, add_zero_attn };
         let (y, weights) = heads.attend(call, [&query, &key, &value], key_padding_mask.as_ref(), attn_mask.as_ref())?;
         let weights = if average_attn_weights { weights.mean(-3) } else { weights };
         if need_weights { vec![y, weights] } else { vec![y] }
@@ -30,13 +30,8 @@ functions! {
         _d_model: usize, nhead: i64, _dim_feedforward: usize = 2048, _dropout: f64 = 0.1, activation: String = "relu".to_string(),
         layer_norm_eps: f64 = 1e-5, batch_first: bool = false, norm_first: bool = false, _bias: bool = true
     ] (src: Tensor, src_mask: Option<Tensor>, src_key_padding_mask: Option<Tensor>, _is_causal: bool = false) |call| => {
-        let layer = Layer { call, eps: layer_norm_eps, norm_first, activation };
-        let heads = Heads { prefix: "self_attn.", n: nhead, batch_first, add_zero_attn: false };
-        let attend = |x: &Tensor| {
-            heads.attend(call, [x, x, x], src_key_padding_mask.as_ref(), src_mask.as_ref()).map(|(y, _)| y)
-        };
-        let x = layer.residual(&src, "norm1", attend)?;
-        layer.residual(&x, "norm2", |x| layer.feed_forward(x))?
+        let layer = Layer { call, prefix: String::new(), heads: nhead, batch_first, eps: layer_norm_eps, norm_first, activation };
+        layer.encode(&src, src_mask.as_ref(), src_key_padding_mask.as_ref())?
     };
     "nn.TransformerDecoderLayer": [
         _d_model: usize, nhead: i64, _dim_feedforward: usize = 2048, _dropout: f64 = 0.1, activation: String = "relu".to_string(),
@@ -45,17 +40,36 @@ functions! {
         tgt: Tensor, memory: Tensor, tgt_mask: Option<Tensor>, memory_mask: Option<Tensor>,
         tgt_key_padding_mask: Option<Tensor>, memory_key_padding_mask: Option<Tensor>
     ) |call| => {
-        let layer = Layer { call, eps: layer_norm_eps, norm_first, activation };
-        let itself = Heads { prefix: "self_attn.", n: nhead, batch_first, add_zero_attn: false };
-        let other = Heads { prefix: "multihead_attn.", n: nhead, batch_first, add_zero_attn: false };
-        let x = layer.residual(&tgt, "norm1", |x| {
-            itself.attend(call, [x, x, x], tgt_key_padding_mask.as_ref(), tgt_mask.as_ref()).map(|(y, _)| y)
-        })?;
-        let x = layer.residual(&x, "norm2", |x| {
-            let padding = memory_key_padding_mask.as_ref();
-            other.attend(call, [x, &memory, &memory], padding, memory_mask.as_ref()).map(|(y, _)| y)
-        })?;
-        layer.residual(&x, "norm3", |x| layer.feed_forward(x))?
+        let layer = Layer { call, prefix: String::new(), heads: nhead, batch_first, eps: layer_norm_eps, norm_first, activation };
+        let masks = [tgt_mask.as_ref(), memory_mask.as_ref()];
+        layer.decode(&tgt, &memory, masks, [tgt_key_padding_mask.as_ref(), memory_key_padding_mask.as_ref()])?
+    };
+    "nn.Transformer": [
+        _d_model: usize = 512, nhead: i64 = 8, num_encoder_layers: usize = 6, num_decoder_layers: usize = 6,
+        _dim_feedforward: usize = 2048, _dropout: f64 = 0.1, activation: String = "relu".to_string(), _custom_encoder: Option<String>,
+        _custom_decoder: Option<String>, layer_norm_eps: f64 = 1e-5, batch_first: bool = false, norm_first: bool = false,
+        _bias: bool = true
+    ] (
+        src: Tensor, tgt: Tensor, src_mask: Option<Tensor>, tgt_mask: Option<Tensor>, memory_mask: Option<Tensor>,
+        src_key_padding_mask: Option<Tensor>, tgt_key_padding_mask: Option<Tensor>, memory_key_padding_mask: Option<Tensor>
+    ) |call| => {
+        let layer = |prefix: String| {
+            let activation = activation.clone();
+            Layer { call, prefix, heads: nhead, batch_first, eps: layer_norm_eps, norm_first, activation }
+        };
+        let mut memory = src;
+        for i in 0..num_encoder_layers {
+            let layer = layer(format!("encoder.layers.{i}."));
+            memory = layer.encode(&memory, src_mask.as_ref(), src_key_padding_mask.as_ref())?;
+        }
+        memory = layer("encoder.".to_string()).norm("norm", &memory);
+        let masks = [tgt_mask.as_ref(), memory_mask.as_ref()];
+        let paddings = [tgt_key_padding_mask.as_ref(), memory_key_padding_mask.as_ref()];
+        let mut y = tgt;
+        for i in 0..num_decoder_layers {
+            y = layer(format!("decoder.layers.{i}.")).decode(&y, &memory, masks, paddings)?;
+        }
+        layer("decoder.".to_string()).norm("norm", &y)
     };
 
     "nn.Bilinear": [_in1_features: usize, _in2_features: usize, _out_features: usize, _bias: bool = true] (x1: Tensor, x2: Tensor) |call| => {
@@ -86,7 +100,7 @@ fn attend(query: &Tensor, key: &Tensor, value: &Tensor, mask: Option<&Tensor>) -
 
 /// Attention of several heads with its projections; the parameters' names begin with `prefix`.
 struct Heads {
-    prefix: &'static str,
+    prefix: String,
     n: i64,
     batch_first: bool,
     add_zero_attn: bool,
@@ -166,14 +180,48 @@ fn zero(x: &Tensor) -> Tensor {
 /// What the layers of a transformer have in common.
 struct Layer<'a> {
     call: &'a Call<'a>,
+    /// What the names of its parameters begin with.
+    prefix: String,
+    heads: i64,
+    batch_first: bool,
     eps: f64,
     norm_first: bool,
     activation: String,
 }
 
 impl Layer<'_> {
+    fn heads(&self, name: &str) -> Heads {
+        let prefix = format!("{}{name}.", self.prefix);
+        Heads { prefix, n: self.heads, batch_first: self.batch_first, add_zero_attn: false }
+    }
+
+    /// A layer of an encoder.
+    fn encode(&self, x: &Tensor, mask: Option<&Tensor>, padding: Option<&Tensor>) -> Result<Tensor, NotSupported> {
+        let heads = self.heads("self_attn");
+        let attend = |x: &Tensor| heads.attend(self.call, [x, x, x], padding, mask).map(|(y, _)| y);
+        let x = self.residual(x, "norm1", attend)?;
+        self.residual(&x, "norm2", |x| self.feed_forward(x))
+    }
+
+    /// A layer of a decoder; masks and padding of what is decoded, and of the memory.
+    fn decode(
+        &self,
+        x: &Tensor,
+        memory: &Tensor,
+        masks: [Option<&Tensor>; 2],
+        paddings: [Option<&Tensor>; 2],
+    ) -> Result<Tensor, NotSupported> {
+        let (itself, other) = (self.heads("self_attn"), self.heads("multihead_attn"));
+        let attend = |x: &Tensor| itself.attend(self.call, [x, x, x], paddings[0], masks[0]).map(|(y, _)| y);
+        let x = self.residual(x, "norm1", attend)?;
+        let attend =
+            |x: &Tensor| other.attend(self.call, [x, memory, memory], paddings[1], masks[1]).map(|(y, _)| y);
+        let x = self.residual(&x, "norm2", attend)?;
+        self.residual(&x, "norm3", |x| self.feed_forward(x))
+    }
+
     fn norm(&self, name: &str, x: &Tensor) -> Tensor {
-        let state = |field: &str| self.call.state(&format!("{name}.{field}"));
+        let state = |field: &str| self.call.state(&format!("{}{name}.{field}", self.prefix));
         x.layer_norm(1, state("weight").as_ref(), state("bias").as_ref(), self.eps)
     }
 
@@ -189,8 +237,8 @@ impl Layer<'_> {
 
     fn feed_forward(&self, x: &Tensor) -> Result<Tensor, NotSupported> {
         let linear = |name: &str, x: &Tensor| {
-            let bias = self.call.state(&format!("{name}.bias"));
-            Ok(x.linear(&weight(self.call, &format!("{name}.weight"))?, bias.as_ref()))
+            let bias = self.call.state(&format!("{}{name}.bias", self.prefix));
+            Ok(x.linear(&weight(self.call, &format!("{}{name}.weight", self.prefix))?, bias.as_ref()))
         };
         let hidden = linear("linear1", x)?;
         let hidden = match self.activation.as_str() {

@@ -25,7 +25,10 @@ functions! {
     "cdist": (x1: Tensor, x2: Tensor, p: f64 = 2.0, _compute_mode: Option<String>) => x1.cdist(&x2, p);
     "cross": (x: Tensor, other: Tensor, dim: i64 = -1) => x.cross(&other, dim);
     "linalg.cross": (x: Tensor, other: Tensor, dim: i64 = -1) => x.cross(&other, dim);
-    "linalg.matrix_power": (x: Tensor, n: usize) => x.matrix_power(n);
+    "linalg.matrix_power": (x: Tensor, n: i64) => {
+        if n < 0 { x.inverse().matrix_power(n.unsigned_abs() as usize) } else { x.matrix_power(n as usize) }
+    };
+    "bmm/triton_optimized": (x: Tensor, mat2: Tensor) => x.bmm(&mat2);
     "linalg.multi_dot": (tensors: Vec<Tensor>) => multi_dot(&refs(&tensors));
     "chain_matmul": (tensors: Rest<Tensor>) => multi_dot(&refs(&tensors.0));
     "linalg.vander": (x: Tensor, n: Option<usize>) => x.vander(n.unwrap_or(x.extents().last().copied().unwrap_or(1)), true);

@@ -1,6 +1,7 @@
 //! Functions of single elements.
 
-use crate::grad_cases::call::functions;
+use super::sort::pair;
+use crate::grad_cases::call::{Type, functions, typed};
 use kiln::prelude::*;
 
 functions! {
@@ -78,8 +79,8 @@ functions! {
     "resolve_conj": (x: Tensor) => x;
     "resolve_neg": (x: Tensor) => x;
     "signbit": (x: Tensor) => x.lt(0);
-    "ones_like": (x: Tensor) => x.ones_like();
-    "zeros_like": (x: Tensor) => x.zeros_like();
+    "ones_like": (x: Tensor, dtype: Option<Type>, _device: Option<String>) => typed(&x, dtype).ones_like();
+    "zeros_like": (x: Tensor, dtype: Option<Type>, _device: Option<String>) => typed(&x, dtype).zeros_like();
     "isposinf": (x: Tensor) => x.eq(f64::INFINITY);
     "isneginf": (x: Tensor) => x.eq(f64::NEG_INFINITY);
     "isreal": (x: Tensor) => x.ones_like().cast(DType::Bool);
@@ -98,6 +99,13 @@ functions! {
     "mvlgamma/mvlgamma_p_3": (x: Tensor, p: usize) => x.mvlgamma(p);
     "mvlgamma/mvlgamma_p_5": (x: Tensor, p: usize) => x.mvlgamma(p);
     "square": (x: Tensor) => x.square();
+    "angle": (x: Tensor) => x.isnan().select(&x, x.lt(0).select(std::f64::consts::PI, 0.0));
+    "frexp": (x: Tensor) => pair(x.frexp());
+    "full_like": (x: Tensor, fill_value: f64, dtype: Option<Type>, _device: Option<String>) => typed(&x, dtype).full_like(fill_value);
+    "new_full": (x: Tensor, size: Vec<usize>, fill_value: f64, dtype: Option<Type>, _device: Option<String>) => of_size(&typed(&x, dtype), &size, fill_value);
+    "new_ones": (x: Tensor, size: Vec<usize>, dtype: Option<Type>, _device: Option<String>) => of_size(&typed(&x, dtype), &size, 1.0);
+    "new_zeros": (x: Tensor, size: Vec<usize>, dtype: Option<Type>, _device: Option<String>) => of_size(&typed(&x, dtype), &size, 0.0);
+    "native_dropout_backward": (x: Tensor, mask: Tensor, scale: f64) => &x * mask.cast(x.dtype()) * scale;
     "tan": (x: Tensor) => x.tan();
     "tanh": (x: Tensor) => x.tanh();
 
@@ -163,6 +171,9 @@ functions! {
     "__rand__": (x: Tensor, other: Operand) => x.bitwise_and(other);
     "__ror__": (x: Tensor, other: Operand) => x.bitwise_or(other);
     "__rxor__": (x: Tensor, other: Operand) => x.bitwise_xor(other);
+    "gcd": (x: Tensor, other: Operand) => x.gcd(other);
+    "lcm": (x: Tensor, other: Operand) => x.lcm(other);
+    "nextafter": (x: Tensor, other: Operand) => x.nextafter(other);
     "isclose": (x: Tensor, other: Tensor, rtol: f64 = 1e-5, atol: f64 = 1e-8, _equal_nan: bool = false) => {
         (&x - &other).abs().le(other.abs() * rtol + atol)
     };
@@ -171,4 +182,9 @@ functions! {
 /// An operand as a tensor of the type of `x`.
 fn beside(x: &Tensor, other: Operand) -> Tensor {
     x.zeros_like() + other
+}
+
+/// A number in a shape, in the type of `x`.
+fn of_size(x: &Tensor, extents: &[usize], value: f64) -> Tensor {
+    x.constant(TensorData::new([], vec![value])).cast(x.dtype()).broadcast_to(extents)
 }

@@ -35,6 +35,14 @@ functions! {
     "index_reduce/prod": (x: Tensor, dim: i64, index: Tensor, source: Tensor, _reduce: String, include_self: bool = true) => {
         x.index_reduce(dim, &index, &source, Combine::Prod, include_self)
     };
+    "nn.functional.one_hot": (x: Tensor, num_classes: i64 = -1) |call| => {
+        let greatest = call.data(&x).to_f64_vec().into_iter().fold(-1.0, f64::max);
+        x.one_hot(usize::try_from(num_classes).unwrap_or((greatest + 1.0) as usize))
+    };
+    "unravel_index": (x: Tensor, shape: Vec<i64>) => {
+        let after = |axis: usize| shape[axis + 1..].iter().product::<i64>();
+        (0..shape.len()).map(|axis| x.div_floor(after(axis)).remainder(shape[axis])).collect::<Vec<_>>()
+    };
     "index_select": (x: Tensor, dim: i64, index: Tensor) => x.index_select(dim, &index);
     "masked_scatter": (x: Tensor, mask: Tensor, source: Tensor) => x.masked_scatter(&mask, &source);
     "narrow": (x: Tensor, dim: i64, start: i64, length: usize) => x.narrow(dim, start, length);

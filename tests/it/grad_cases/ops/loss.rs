@@ -40,7 +40,10 @@ functions! {
         x: Tensor, linear_weight: Tensor, target: Tensor, linear_bias: Option<Tensor>, weight: Option<Tensor>,
         ignore_index: i64 = -100, reduction: Reduction = Reduction::Mean, label_smoothing: f64 = 0.0
     ) => {
-        let logits = x.linear(&linear_weight, linear_bias.as_ref());
+        // Classes may come with further axes.
+        let extents: Vec<i64> = linear_weight.extents()[..linear_weight.rank() - 1].iter().map(|&e| e as i64).collect();
+        let rows = linear_weight.flatten(0, -2);
+        let logits = x.linear(&rows, linear_bias.map(|bias| bias.reshape([-1])).as_ref()).unflatten(-1, extents);
         entropy(weight, ignore_index, reduction, label_smoothing).of(&logits, &target)
     };
     "nn.functional.gaussian_nll_loss": (

@@ -6,7 +6,9 @@ mod attention;
 mod contraction;
 mod elementwise;
 mod index;
+mod linalg;
 mod loss;
+mod masked;
 mod norm;
 mod pool;
 mod recurrent;
@@ -14,6 +16,7 @@ mod reduce;
 mod resample;
 mod shape;
 mod sort;
+mod special;
 
 use super::call::Function;
 
@@ -34,6 +37,9 @@ fn families() -> impl Iterator<Item = &'static Function> {
         sort::FUNCTIONS,
         attention::FUNCTIONS,
         recurrent::FUNCTIONS,
+        masked::FUNCTIONS,
+        special::FUNCTIONS,
+        linalg::FUNCTIONS,
     ];
     families.into_iter().flatten()
 }

@@ -4,6 +4,18 @@ use crate::grad_cases::call::{Built, Call, Outputs, functions};
 use kiln::prelude::*;
 
 functions! {
+    "native_layer_norm": (x: Tensor, normalized_shape: Vec<usize>, weight: Option<Tensor>, bias: Option<Tensor>, eps: f64) => {
+        let axes: Vec<i64> = (1..=normalized_shape.len() as i64).map(|back| -back).collect();
+        let over = || keep(axes.as_slice());
+        let (mean, scale) = (x.mean(over()), (x.var(over(), 0.0) + eps).rsqrt());
+        [x.layer_norm(axes.len(), weight.as_ref(), bias.as_ref(), eps), mean, scale]
+    };
+    "native_group_norm": (
+        x: Tensor, weight: Option<Tensor>, bias: Option<Tensor>, n: i64, _channels: usize, _spatial: usize, group: usize, eps: f64
+    ) => {
+        let lines = x.reshape([n, group as i64, -1]);
+        [x.group_norm(group, weight.as_ref(), bias.as_ref(), eps), lines.mean(-1), (lines.var(-1, 0.0) + eps).rsqrt()]
+    };
     "nn.functional.layer_norm": (
         x: Tensor, normalized_shape: Vec<usize>, weight: Option<Tensor>, bias: Option<Tensor>, eps: f64 = 1e-5
     ) => x.layer_norm(normalized_shape.len(), weight.as_ref(), bias.as_ref(), eps);

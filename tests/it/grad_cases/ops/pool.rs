@@ -2,7 +2,7 @@
 
 use super::shape::pad_with;
 use super::sort::pair;
-use crate::grad_cases::call::functions;
+use crate::grad_cases::call::{NotSupported, functions, not_supported};
 use kiln::Border;
 use kiln::prelude::*;
 use serde_json::Value;
@@ -51,6 +51,12 @@ macro_rules! pooling {
                     output_size: Option<Vec<usize>>
                 ) => unpool(&x, &indices, $n, &kernel_size, stride, &padding, output_size);
             )*
+            "nn.FractionalMaxPool2d": [
+                kernel_size: Vec<usize>, output_size: Option<Value>, output_ratio: Option<Value>, return_indices: bool = false, _random_samples: Option<Tensor>
+            ] (x: Tensor) => fractional(&x, 2, &kernel_size, output_size, output_ratio, return_indices, _random_samples)?;
+            "nn.FractionalMaxPool3d": [
+                kernel_size: Vec<usize>, output_size: Option<Value>, output_ratio: Option<Value>, return_indices: bool = false, _random_samples: Option<Tensor>
+            ] (x: Tensor) => fractional(&x, 3, &kernel_size, output_size, output_ratio, return_indices, _random_samples)?;
             "nn.functional.unfold": (
                 x: Tensor, kernel_size: Vec<usize>, dilation: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
                 stride: Vec<usize> = vec![1]
@@ -183,4 +189,34 @@ fn extents(x: &Tensor, size: &Value, n: usize) -> Vec<usize> {
 /// A function of a batch of images of `n` spatial axes; PyTorch takes a single image too.
 pub fn on_batch(x: &Tensor, n: usize, function: impl Fn(&Tensor) -> Tensor) -> Tensor {
     if x.rank() == n + 2 { function(x) } else { function(&x.unsqueeze(0)).squeeze(0) }
+}
+
+/// Maxima over windows at fractional steps, given PyTorch's random samples.
+fn fractional(
+    x: &Tensor,
+    n: usize,
+    kernel: &[usize],
+    size: Option<Value>,
+    ratio: Option<Value>,
+    indices: bool,
+    samples: Option<Tensor>,
+) -> Result<Vec<Tensor>, NotSupported> {
+    let Some(samples) = samples else { return not_supported("the numbers drawn by PyTorch") };
+    let sizes: Vec<usize> = (0..n).map(|a| kernel[a % kernel.len()]).collect();
+    let of = |value: &Value, a: usize| match value {
+        Value::Array(all) => all[a].as_f64(),
+        one => one.as_f64(),
+    };
+    let lead = x.rank() - n;
+    let extent = |a: usize| match (&size, &ratio) {
+        (Some(size), _) if !size.is_null() => of(size, a).unwrap_or(0.0) as usize,
+        (_, Some(ratio)) => (x.extents()[lead + a] as f64 * of(ratio, a).unwrap_or(0.0)) as usize,
+        (_, None) => 0,
+    };
+    let extents: Vec<usize> = (0..n).map(extent).collect();
+    let batch = if lead == 1 { x.unsqueeze(0) } else { x.clone() };
+    let samples = samples.narrow(0, 0, batch.extents()[0]);
+    let (value, index) = batch.fractional_max_pool(&sizes, &extents, &samples);
+    let own = |y: Tensor| if lead == 1 { y.squeeze(0) } else { y };
+    Ok(if indices { vec![own(value), own(index)] } else { vec![own(value)] })
 }

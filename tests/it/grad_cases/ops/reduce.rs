@@ -1,7 +1,7 @@
 //! Reductions.
 
 use super::sort::pair;
-use crate::grad_cases::call::{Dim, NotSupported, Rest, functions, not_supported};
+use crate::grad_cases::call::{Dim, NotSupported, Rest, Type, functions, not_supported, typed};
 use kiln::prelude::*;
 use serde_json::Value;
 
@@ -32,15 +32,15 @@ functions! {
     "logsumexp": (x: Tensor, dim: Dim, keepdim: bool = false) => x.logsumexp(dim.over(&x, keepdim));
     "max/reduction_no_dim": (x: Tensor) => x.max(..);
     "max/reduction_with_dim": (x: Tensor, dim: i64, keepdim: bool = false) => pair(x.max_along(dim, keepdim));
-    "mean": (x: Tensor, dim: Dim, keepdim: bool = false) => x.mean(dim.over(&x, keepdim));
+    "mean": (x: Tensor, dim: Dim, keepdim: bool = false, dtype: Option<Type>) => typed(&x, dtype).mean(dim.over(&x, keepdim));
     "min/reduction_no_dim": (x: Tensor) => x.min(..);
     "min/reduction_with_dim": (x: Tensor, dim: i64, keepdim: bool = false) => pair(x.min_along(dim, keepdim));
-    "nanmean": (x: Tensor, dim: Dim, keepdim: bool = false) => x.nanmean(dim.over(&x, keepdim));
-    "nansum": (x: Tensor, dim: Dim, keepdim: bool = false) => x.nansum(dim.over(&x, keepdim));
+    "nanmean": (x: Tensor, dim: Dim, keepdim: bool = false, dtype: Option<Type>) => typed(&x, dtype).nanmean(dim.over(&x, keepdim));
+    "nansum": (x: Tensor, dim: Dim, keepdim: bool = false, dtype: Option<Type>) => typed(&x, dtype).nansum(dim.over(&x, keepdim));
     "norm": (x: Tensor, p: Value = "fro".into(), dim: Dim, keepdim: bool = false) |call| => p_norm(&x, &p, dim, keepdim, call)?;
     "norm/fro": (x: Tensor, p: Value = "fro".into(), dim: Dim, keepdim: bool = false) |call| => p_norm(&x, &p, dim, keepdim, call)?;
     "norm/inf": (x: Tensor, p: Value = "fro".into(), dim: Dim, keepdim: bool = false) |call| => p_norm(&x, &p, dim, keepdim, call)?;
-    "prod": (x: Tensor, dim: Dim, keepdim: bool = false) => x.prod(dim.over(&x, keepdim));
+    "prod": (x: Tensor, dim: Dim, keepdim: bool = false, dtype: Option<Type>) => typed(&x, dtype).prod(dim.over(&x, keepdim));
     "std": (x: Tensor, dim: Dim, unbiased: bool = true, keepdim: bool = false, correction: Option<f64>) => {
         x.std(dim.over(&x, keepdim), correction_of(unbiased, correction))
     };
@@ -50,7 +50,7 @@ functions! {
         [x.std(over.clone(), correction_of(unbiased, correction)), x.mean(over)]
     };
     "std_mean/unbiased": (x: Tensor, unbiased: bool) => [x.std(.., correction_of(unbiased, None)), x.mean(..)];
-    "sum": (x: Tensor, dim: Dim, keepdim: bool = false) => x.sum(dim.over(&x, keepdim));
+    "sum": (x: Tensor, dim: Dim, keepdim: bool = false, dtype: Option<Type>) => typed(&x, dtype).sum(dim.over(&x, keepdim));
     "sum_to_size": (x: Tensor, size: Rest<usize>) => x.sum_to(size.0);
     "trace": (x: Tensor) => x.trace();
     "var": (x: Tensor, dim: Dim, unbiased: bool = true, keepdim: bool = false, correction: Option<f64>) => {
@@ -72,7 +72,7 @@ functions! {
 }
 
 /// How much less than the number of elements a variance divides by: one, unless the arguments say otherwise.
-fn correction_of(unbiased: bool, correction: Option<f64>) -> f64 {
+pub fn correction_of(unbiased: bool, correction: Option<f64>) -> f64 {
     correction.unwrap_or(if unbiased { 1.0 } else { 0.0 })
 }
 

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 functions! {
     "as_strided": (x: Tensor, size: Vec<usize>, stride: Vec<usize>, storage_offset: usize = 0) => x.as_strided(&size, &stride, storage_offset);
+    "as_strided/partial_views": (x: Tensor, size: Vec<usize>, stride: Vec<usize>, storage_offset: usize = 0) => {
+        x.as_strided(&size, &stride, storage_offset)
+    };
     "as_strided_copy": (x: Tensor, size: Vec<usize>, stride: Vec<usize>, storage_offset: usize = 0) => x.as_strided(&size, &stride, storage_offset);
     "as_strided_scatter": (x: Tensor, src: Tensor, size: Vec<usize>, stride: Vec<usize>, storage_offset: usize = 0) => {
         x.as_strided_scatter(&src, &size, &stride, storage_offset)

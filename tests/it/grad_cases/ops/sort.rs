@@ -1,6 +1,6 @@
 //! Orders, and what follows from them.
 
-use crate::grad_cases::call::{Dim, functions};
+use crate::grad_cases::call::{Dim, Type, functions, not_supported, typed};
 use kiln::Interpolation;
 use kiln::prelude::*;
 
@@ -26,10 +26,38 @@ functions! {
         with_shares(&x, q, dim, keepdim, |x, q, dim| x.nanquantile(q, dim, keepdim, interpolation))
     };
 
+    "searchsorted": (
+        x: Tensor, values: Operand, out_int32: bool = false, right: bool = false, side: Option<String>, sorter: Option<Tensor>
+    ) => {
+        let line = sorter.map_or(x.clone(), |order| x.gather(-1, &order));
+        let right = side.map_or(right, |side| side == "right");
+        place(line.searchsorted(&scalar(&line, values), right), out_int32)
+    };
+    "bucketize": (x: Operand, boundaries: Tensor, out_int32: bool = false, right: bool = false) => {
+        place(boundaries.searchsorted(&scalar(&boundaries, x), right), out_int32)
+    };
+    "isin": (x: Operand, test: Operand, _assume_unique: bool = false, invert: bool = false) => {
+        let (x, test) = match (x, test) {
+            (Operand::Tensor(x), test) => (x.clone(), scalar(&x, test)),
+            (x, Operand::Tensor(test)) => (scalar(&test, x), test),
+            _ => return not_supported("numbers on both sides"),
+        };
+        if invert { x.isin(&test).logical_not() } else { x.isin(&test) }
+    };
+    "bincount": (x: Tensor, weights: Option<Tensor>, minlength: usize = 0) |call| => {
+        let greatest = call.data(&x).to_f64_vec().into_iter().fold(-1.0, f64::max);
+        let weights = weights.map(|w| if w.dtype().is_float() { w } else { w.cast(DType::F64) });
+        x.bincount(minlength.max((greatest + 1.0) as usize), weights.as_ref())
+    };
+    "histc": (x: Tensor, bins: usize = 100, min: f64 = 0.0, max: f64 = 0.0) => x.histc(bins, min, max);
+    "histogram": (x: Tensor, bins: Tensor, weight: Option<Tensor>, density: bool = false) => {
+        [x.histogram(&bins, weight.as_ref(), density), bins]
+    };
+
     "cummax": (x: Tensor, dim: i64) => pair(x.cummax(dim));
     "cummin": (x: Tensor, dim: i64) => pair(x.cummin(dim));
-    "cumprod": (x: Tensor, dim: i64) => x.cumprod(dim);
-    "cumsum": (x: Tensor, dim: i64) => x.cumsum(dim);
+    "cumprod": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).cumprod(dim);
+    "cumsum": (x: Tensor, dim: i64, dtype: Option<Type>) => typed(&x, dtype).cumsum(dim);
     "logcumsumexp": (x: Tensor, dim: i64) => x.logcumsumexp(dim);
     "diff": (x: Tensor, n: usize = 1, dim: i64 = -1, prepend: Option<Tensor>, append: Option<Tensor>) => {
         let parts: Vec<&Tensor> = prepend.iter().chain([&x]).chain(&append).collect();
@@ -56,6 +84,22 @@ functions! {
         };
         axes.iter().enumerate().map(one).collect::<Vec<_>>()
     };
+}
+
+/// An operand as a tensor; a number as a scalar of the type of `x`.
+fn scalar(x: &Tensor, operand: Operand) -> Tensor {
+    let number = |value: f64| x.constant(TensorData::new([], vec![value])).cast(x.dtype());
+    match operand {
+        Operand::Tensor(tensor) => tensor,
+        Operand::Float(value) => number(value),
+        Operand::Int(value) => number(value as f64),
+        Operand::Bool(value) => number(f64::from(u8::from(value))),
+    }
+}
+
+/// Places in the type that is asked for.
+fn place(places: Tensor, narrow: bool) -> Tensor {
+    if narrow { places.cast(DType::I32) } else { places }
 }
 
 /// Both results of a function, in order.
