@@ -11,6 +11,7 @@ mod grad_cases;
 mod health;
 mod loops;
 mod lowering;
+mod matrices;
 mod optimizers;
 mod regularization;
 mod resume;

@@ -196,7 +196,12 @@ impl Layer<'_> {
     }
 
     /// A layer of an encoder.
-    fn encode(&self, x: &Tensor, mask: Option<&Tensor>, padding: Option<&Tensor>) -> Result<Tensor, NotSupported> {
+    fn encode(
+        &self,
+        x: &Tensor,
+        mask: Option<&Tensor>,
+        padding: Option<&Tensor>,
+    ) -> Result<Tensor, NotSupported> {
         let heads = self.heads("self_attn");
         let attend = |x: &Tensor| heads.attend(self.call, [x, x, x], padding, mask).map(|(y, _)| y);
         let x = self.residual(x, "norm1", attend)?;
