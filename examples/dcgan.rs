@@ -27,7 +27,7 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let samples = measure::first_samples(&data.train, options);
     let batch = options.batch(64, samples.n_samples())?;
     let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
-    let epochs = options.epochs(3);
+    let epochs = options.epochs(2);
 
     let gan = Dcgan::new();
     let adam = || Adam::new(options.learning_rate(2e-4)).betas(0.5, 0.999);
