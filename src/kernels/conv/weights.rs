@@ -247,7 +247,8 @@ impl<T: Element> Weights<'_, T> {
                     };
                     let panel = self.packed.add(before * shifts.len());
                     let tile = routines.tiles.broadcast_of(columns.len(), vectors);
-                    tile(self.band, &offsets[..columns.len()], shifts, panel, &target);
+                    let stride = (vectors * self.layout.lanes) as isize;
+                    tile(self.band, &offsets[..columns.len()], shifts, panel, stride, &target);
                 }
             }
         }

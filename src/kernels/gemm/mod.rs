@@ -17,6 +17,7 @@ mod narrow;
 pub(super) mod nest;
 pub(super) mod pack;
 mod routines;
+mod shallow;
 #[cfg(test)]
 mod tests;
 pub(super) mod tile;
@@ -119,6 +120,7 @@ pub fn scratch_bytes(isa: Isa, spec: &GemmSpec) -> usize {
         let routines = T::routines(isa);
         match matvec::Matvec::new(spec) {
             Some(product) => product.scratch_bytes(size_of::<T>()),
+            None if shallow::is_shallow(spec) => shallow::scratch_bytes(routines, spec),
             None => nest::scratch_bytes(routines, &spec.extents()),
         }
     }
@@ -168,7 +170,12 @@ pub unsafe fn gemm(
             } else if let Some(product) = narrow::Narrow::new(routines, spec) {
                 product.run(routines, [a, b], c, part, epilogue);
             } else {
-                nest::run(routines, &Matrices { routines, spec, a, b, c }, scratch, part, epilogue);
+                let product = Matrices { routines, spec, a, b, c };
+                if shallow::is_shallow(spec) {
+                    shallow::run(&product, scratch, part, epilogue);
+                } else {
+                    nest::run(routines, &product, scratch, part, epilogue);
+                }
             }
         }
     }
@@ -194,6 +201,15 @@ struct Matrices<'a, T: Element> {
     a: *const T,
     b: *const T,
     c: *mut T,
+}
+
+impl<T: Element> Matrices<'_, T> {
+    /// Where an element of the result is, and the distance between rows.
+    fn place(&self, batch: usize, row: usize, column: usize) -> (*mut T, isize) {
+        let view = &self.spec.c;
+        let offset = self.spec.batch_offset(view, batch) + row as isize * view.row + column as isize;
+        (self.c.wrapping_offset(offset), view.row)
+    }
 }
 
 impl<T: Element> Product for Matrices<'_, T> {
@@ -251,9 +267,7 @@ impl<T: Element> Product for Matrices<'_, T> {
     }
 
     fn result_in_place(&self, batch: usize, row: usize, columns: Range<usize>) -> Option<(*mut T, isize)> {
-        let view = &self.spec.c;
-        let offset = self.spec.batch_offset(view, batch) + row as isize * view.row + columns.start as isize;
-        Some((self.c.wrapping_offset(offset), view.row))
+        Some(self.place(batch, row, columns.start))
     }
 
     fn result_runs(&self, _: usize, _: usize, _: Range<usize>, _: impl FnMut(usize, Target<T>)) {

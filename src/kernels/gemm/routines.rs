@@ -83,13 +83,14 @@ macro_rules! routines {
                 offsets: &[isize],
                 depths: &[isize],
                 columns: *const T,
+                column_stride: isize,
                 target: &Target<T>,
             ) {
                 // SAFETY: as above; there is an offset for each row.
                 unsafe {
                     let offsets: [isize; R] = std::array::from_fn(|i| *offsets.get_unchecked(i));
                     let rows = |p, i: usize| rows.wrapping_offset(*depths.get_unchecked(p) + offsets[i]);
-                    let columns = |p| columns.wrapping_add(p * N * Vector::LANES);
+                    let columns = |p| columns.wrapping_offset(p as isize * column_stride);
                     tile::tile::<Vector, R, N>(depths.len(), rows, columns, target)
                 }
             }

@@ -105,8 +105,8 @@ fn all_layouts() {
 fn sizes_around_the_tiles() {
     for m in [1, 2, 5, 6, 7, 13, 14, 15, 28, 29] {
         for n in [1, 2, 8, 15, 16, 17, 31, 32, 33, 65] {
-            check_everywhere(1, [m, n, 21], [Layout::Rows, Layout::Columns]);
-            check_everywhere(1, [m, n, 3], [Layout::Columns, Layout::Rows]);
+            check_everywhere(1, [m, n, 41], [Layout::Rows, Layout::Columns]);
+            check_everywhere(1, [m, n, 33], [Layout::Columns, Layout::Rows]);
         }
     }
 }
@@ -136,6 +136,24 @@ fn few_rows_or_columns_along_the_depth() {
 }
 
 #[test]
+fn little_depth() {
+    for a in LAYOUTS {
+        for b in LAYOUTS {
+            check_everywhere(2, [23, 70, 10], [a, b]);
+        }
+    }
+    for m in [2, 7, 8, 9, 17] {
+        for n in [2, 15, 16, 32, 33, 64] {
+            check_everywhere(1, [m, n, 3], [Layout::Rows, Layout::Rows]);
+            check_everywhere(1, [m, n, 32], [Layout::Columns, Layout::Columns]);
+        }
+    }
+    // Several regions, and the most columns.
+    check_everywhere(1, [2300, 40, 5], [Layout::Rows, Layout::Rows]);
+    check_everywhere(1, [70, 1024, 2], [Layout::Rows, Layout::Rows]);
+}
+
+#[test]
 fn several_blocks() {
     let rows = [Layout::Rows, Layout::Rows];
     let columns = [Layout::Columns, Layout::Columns];
@@ -143,7 +161,7 @@ fn several_blocks() {
     check_everywhere(1, [30, 40, 900], rows);
     check_everywhere(1, [200, 40, 900], columns);
     check_everywhere(1, [190, 1100, 800], rows);
-    check_everywhere(1, [2300, 40, 5], rows);
+    check_everywhere(1, [2300, 40, 35], rows);
     check_everywhere(1, [3, 10, 5000], columns);
 }
 

@@ -22,9 +22,9 @@ pub type Tile<T> = unsafe fn(usize, *const T, *const T, isize, &Target<T>);
 /// A tile whose columns are scattered: the packed rows, the columns, where each depth of them is, the target.
 pub type ScatteredTile<T> = unsafe fn(*const T, *const T, &[isize], &Target<T>);
 
-/// A tile whose rows are elements at any place: the rows, where each row and each depth of them is, the packed columns,
-/// the target.
-pub type BroadcastTile<T> = unsafe fn(*const T, &[isize], &[isize], *const T, &Target<T>);
+/// A tile whose rows are elements at any place: the rows, where each row and each depth of them is, the columns, the
+/// distance between depths of the columns, the target.
+pub type BroadcastTile<T> = unsafe fn(*const T, &[isize], &[isize], *const T, isize, &Target<T>);
 
 /// From this depth on the target is asked for before it is needed. A shallower tile is done before it comes.
 const PREFETCH_DEPTH: usize = 32;
