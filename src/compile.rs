@@ -7,7 +7,7 @@ use crate::codegen::steps::{DRIVER, Generator};
 use crate::codegen::target::Target;
 use crate::executable::{Executable, Program};
 use crate::kernels::isa::{Isa, IsaError};
-use crate::runtime::{AlignedBuffer, Background, Team};
+use crate::runtime::{AlignedBuffer, Team};
 use kiln_ir::{Graph, NodeId, Op};
 use kiln_passes::lower;
 use kiln_passes::pipeline::{Options as PassOptions, Pipeline, Report};
@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// Work of a kernel, in elements times operations, from which it is shared among threads: below, waiting for another
 /// thread costs more than half of it.
 const SHARED_FROM: usize = 1 << 13;
+
+/// Bytes of an arena up to which its pages are there before the first run.
+const SMALL_ARENA: usize = 256 << 20;
 
 /// How to compile a graph.
 #[derive(Clone)]
@@ -107,13 +110,16 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
     lower::separate_outputs(&mut graph);
     let lowered = lower::lower(&graph);
     lap("fuse, schedule, plan");
-    // What is computed on is prepared while the code is made: its pages take the system as long as a kernel takes Cranelift.
-    let arena = AlignedBuffer::in_background(lowered.plan.arena_bytes);
+    // What is computed on is prepared while the code is made, unless it takes the system longer than that.
+    let arena = match lowered.plan.arena_bytes {
+        n_bytes @ ..=SMALL_ARENA => AlignedBuffer::populated(n_bytes),
+        n_bytes => AlignedBuffer::zeroed(n_bytes),
+    };
     let target = Target::new(options.isa, options.verify_code);
     let generator = Generator::new(&graph, &lowered, &target, options.shared_from);
     let generated = generator.program(options.team.n_threads(), options.profile);
     let scratch_stride = generated.scratch_bytes.next_multiple_of(4096);
-    let scratch = AlignedBuffer::in_background(scratch_stride * generated.n_threads);
+    let scratch = AlignedBuffer::populated(scratch_stride * generated.n_threads);
     lap("generate code");
     let clif = if options.keep_text {
         generated.functions.iter().map(|(name, f)| (name.clone(), f.display().to_string())).collect()
@@ -141,8 +147,7 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
         kernel_of_step: generated.kernel_of_step,
         stamps: generated.stamps,
     };
-    let mut executable =
-        Executable::new(graph, lowered, program, [arena, scratch].map(Background::into_inner), options);
+    let mut executable = Executable::new(graph, lowered, program, [arena, scratch], options);
     lap("allocate");
     executable.times = times;
     executable.report = report;

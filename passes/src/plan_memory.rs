@@ -4,7 +4,7 @@
 //! kernel allows that; else the smallest gap between live values that it fits. A value's memory is free after the last
 //! kernel that reads it. Outputs live on after the step. [`check`] proves the result without trusting how it was made.
 //!
-//! Cost: O(values squared).
+//! Cost: O(values * values that live at once).
 
 use crate::loop_bodies::LoweredLoop;
 use crate::loops::LoopBody;
@@ -24,9 +24,16 @@ pub fn plan_memory(
     order: &Order,
     loops: &BTreeMap<NodeId, LoweredLoop>,
 ) -> MemoryPlan {
-    let mut planner = Planner { graph, live: BTreeMap::new(), arena_bytes: 0, placements: HashMap::new() };
+    let mut planner = Planner {
+        graph,
+        live: BTreeMap::new(),
+        needed_up_to: HashMap::new(),
+        arena_bytes: 0,
+        placements: HashMap::new(),
+    };
     planner.place_inputs_and_constants(kernels.len());
     let last_reads = last_reads(graph, kernels);
+    let in_place: HashMap<NodeId, usize> = order.in_place.iter().copied().collect();
     let mut bytes_without_reuse = 0;
     for (k, (kernel, body)) in kernels.iter().zip(bodies).enumerate() {
         for &value in &kernel.writes {
@@ -36,12 +43,13 @@ pub fn plan_memory(
                 None => graph.node(value).ty().n_bytes(),
             };
             let last = last_reads.get(&value).copied().unwrap_or(k).max(k);
-            let in_place = order.in_place.iter().find(|(new, _)| *new == value);
-            let place = match in_place {
-                Some(&(_, input)) => Place::Input(input),
+            let place = match in_place.get(&value) {
+                Some(&input) => Place::Input(input),
                 None => {
                     bytes_without_reuse += n_bytes.next_multiple_of(ALIGNMENT);
-                    Place::Arena(planner.offset(kernel, body, value, n_bytes, k))
+                    let offset = planner.offset(kernel, body, value, n_bytes, k);
+                    planner.keep(offset, k, last);
+                    Place::Arena(offset)
                 }
             };
             planner.placements.insert(value, Placement { node: value, place, n_bytes, first: Some(k), last });
@@ -72,10 +80,21 @@ fn last_reads(graph: &Graph, kernels: &[Kernel]) -> HashMap<NodeId, usize> {
     last
 }
 
+/// A part of the arena that holds a value.
+struct Block {
+    size: usize,
+    /// The kernel that wrote the value.
+    since: usize,
+    /// The last kernel that needs it.
+    last: usize,
+}
+
 struct Planner<'g> {
     graph: &'g Graph,
-    /// Live arena blocks: offset to size.
-    live: BTreeMap<usize, usize>,
+    /// Blocks in use, by their offsets.
+    live: BTreeMap<usize, Block>,
+    /// The offsets of blocks that were needed up to a kernel when they were written.
+    needed_up_to: HashMap<usize, Vec<usize>>,
     arena_bytes: usize,
     placements: HashMap<NodeId, Placement>,
 }
@@ -99,8 +118,7 @@ impl Planner<'_> {
             else {
                 continue;
             };
-            let given_on =
-                self.placements.values().any(|p| p.first == Some(k) && p.place == Place::Arena(offset));
+            let given_on = self.live.get(&offset).is_none_or(|block| block.since == k);
             if last == k
                 && old_bytes == n_bytes
                 && !given_on
@@ -110,7 +128,7 @@ impl Planner<'_> {
             }
         }
         let offset = self.best_gap(size);
-        self.live.insert(offset, size);
+        self.live.insert(offset, Block { size, since: k, last: k });
         self.arena_bytes = self.arena_bytes.max(offset + size);
         offset
     }
@@ -119,24 +137,30 @@ impl Planner<'_> {
     fn best_gap(&self, size: usize) -> usize {
         let mut best: Option<(usize, usize)> = None;
         let mut end = 0;
-        for (&offset, &block) in &self.live {
+        for (&offset, block) in &self.live {
             let gap = offset - end;
             if gap >= size && best.is_none_or(|(smallest, _)| gap < smallest) {
                 best = Some((gap, end));
             }
-            end = offset + block;
+            end = offset + block.size;
         }
         best.map_or(end, |(_, start)| start)
     }
 
+    /// Notes the value that a block holds from kernel `k` on.
+    fn keep(&mut self, offset: usize, k: usize, last: usize) {
+        let block = self.live.get_mut(&offset).expect("the block was just given to the value");
+        (block.since, block.last) = (k, last);
+        self.needed_up_to.entry(last).or_default().push(offset);
+    }
+
     fn free_after(&mut self, k: usize) {
-        // A block that was given on in place lives as long as its last owner.
-        let still_live = |offset: usize, placements: &HashMap<NodeId, Placement>| {
-            placements.values().any(|p| p.place == Place::Arena(offset) && p.first.is_some() && p.last > k)
-        };
-        let dead: Vec<usize> =
-            self.live.keys().copied().filter(|&offset| !still_live(offset, &self.placements)).collect();
-        self.live.retain(|offset, _| !dead.contains(offset));
+        for offset in self.needed_up_to.remove(&k).unwrap_or_default() {
+            // A block that was given on in place lives as long as its last owner.
+            if self.live.get(&offset).is_some_and(|block| block.last == k) {
+                self.live.remove(&offset);
+            }
+        }
     }
 }
 

@@ -5,14 +5,16 @@
 //! of its own and is copied at the end.
 //!
 //! Among kernels that are ready, the one started first in fusion goes first: the order in which the user wrote the
-//! program, in which a value is used soon after it was computed. Cost: O(kernels squared).
+//! program, in which a value is used soon after it was computed. Cost: O(kernels + edges), and for each state with a reader
+//! that comes after its writer in that order the same again.
 
 use crate::loop_bodies;
 use crate::loops::LoopBody;
 use crate::loops::view;
 use kiln_ir::kernel::{Kernel, KernelKind};
 use kiln_ir::{Graph, NodeId};
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 /// The order of kernels, and what is updated in place.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +39,13 @@ pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order
             kernel.reads.iter().filter_map(|r| writer.get(r)).copied().filter(|&w| w != i).collect()
         })
         .collect();
+    let mut readers: HashMap<NodeId, Vec<usize>> = HashMap::new();
+    for (i, kernel) in kernels.iter().enumerate() {
+        kernel.reads.iter().for_each(|&read| readers.entry(read).or_default().push(i));
+    }
     let mut in_place = Vec::new();
+    // Whether some kernel waits for one that stands behind it.
+    let mut has_upward = false;
     for output in graph.outputs() {
         let (Some(input), Some(&last)) = (output.updates, writer.get(&output.value)) else { continue };
         let state = graph.inputs()[input];
@@ -45,15 +53,17 @@ pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order
         if taken || !may_write_over(graph, &kernels[last], &bodies[last], state, output.value) {
             continue;
         }
-        let readers: Vec<usize> =
-            (0..kernels.len()).filter(|&i| i != last && kernels[i].reads.contains(&state)).collect();
-        if readers.iter().any(|&reader| reaches(&before, last, reader)) {
+        let readers = readers.get(&state).map_or(&[][..], Vec::as_slice);
+        let readers = || readers.iter().copied().filter(|&reader| reader != last);
+        // Kernels stand behind those whose results they read, so that only a reader behind the writer can need it.
+        if readers().any(|reader| (has_upward || reader > last) && reaches(&before, last, reader)) {
             continue;
         }
-        before[last].extend(readers);
+        has_upward |= readers().any(|reader| reader > last);
+        before[last].extend(readers());
         in_place.push((output.value, input));
     }
-    Order { kernels: topological(before), in_place }
+    Order { kernels: topological(&before), in_place }
 }
 
 /// Whether a kernel may write a value into memory that it reads.
@@ -86,28 +96,37 @@ fn reads_through(graph: &Graph, mut node: NodeId, of: NodeId) -> bool {
 /// Whether `from` must run before `to`.
 fn reaches(before: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
     let mut stack = vec![to];
-    let mut seen = BTreeSet::new();
+    let mut seen = vec![false; before.len()];
     while let Some(kernel) = stack.pop() {
         if kernel == from {
             return true;
         }
-        if seen.insert(kernel) {
+        if !std::mem::replace(&mut seen[kernel], true) {
             stack.extend(&before[kernel]);
         }
     }
     false
 }
 
-fn topological(mut before: Vec<BTreeSet<usize>>) -> Vec<usize> {
-    let mut order = Vec::with_capacity(before.len());
-    let mut left: BTreeSet<usize> = (0..before.len()).collect();
-    while let Some(&next) = left.iter().find(|&&kernel| before[kernel].is_empty()) {
-        left.remove(&next);
-        for needs in &mut before {
-            needs.remove(&next);
-        }
-        order.push(next);
+/// The order in which each kernel comes after those before it, and else the first one first.
+fn topological(before: &[BTreeSet<usize>]) -> Vec<usize> {
+    let mut after = vec![Vec::new(); before.len()];
+    let mut n_left: Vec<usize> = before.iter().map(BTreeSet::len).collect();
+    for (kernel, needs) in before.iter().enumerate() {
+        needs.iter().for_each(|&need| after[need].push(kernel));
     }
-    assert!(left.is_empty(), "internal error: kernels wait for each other; please report this");
+    let mut ready: BinaryHeap<Reverse<usize>> =
+        (0..before.len()).filter(|&kernel| n_left[kernel] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(before.len());
+    while let Some(Reverse(next)) = ready.pop() {
+        order.push(next);
+        for &kernel in &after[next] {
+            n_left[kernel] -= 1;
+            if n_left[kernel] == 0 {
+                ready.push(Reverse(kernel));
+            }
+        }
+    }
+    assert!(order.len() == before.len(), "internal error: kernels wait for each other; please report this");
     order
 }

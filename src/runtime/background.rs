@@ -1,36 +1,52 @@
 //! A value that another thread makes while this one goes on.
 
+use std::mem;
 use std::sync::{Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
-/// A value that a thread of its own makes, waited for when it is first asked for.
+/// A value that a thread of its own makes once it is begun, waited for when it is first asked for.
 pub struct Background<T> {
     value: OnceLock<T>,
-    thread: Mutex<Option<JoinHandle<T>>>,
+    making: Mutex<Making<T>>,
+}
+
+enum Making<T> {
+    NotBegun(Box<dyn FnOnce() -> T + Send>),
+    Begun(JoinHandle<T>),
+    /// The value is there, or whoever found this state makes it.
+    Taken,
 }
 
 impl<T: Send + 'static> Background<T> {
-    /// Begins to make the value. Where the system gives no thread, this one makes it when it is asked for.
-    pub fn begin(make: impl FnOnce() -> T + Send + 'static) -> Background<T> {
-        let cell = std::sync::Arc::new(Mutex::new(Some(make)));
-        let taken = cell.clone();
-        let run = move || {
-            let make = taken.lock().expect("nobody panics with the lock").take();
-            make.expect("taken once")()
-        };
-        let (value, thread) = match Builder::new().name("kiln-prepare".to_string()).spawn(run) {
-            Ok(thread) => (OnceLock::new(), Some(thread)),
-            Err(_) => {
-                let make = cell.lock().expect("nobody panics with the lock").take().expect("not begun");
-                (OnceLock::from(make()), None)
-            }
-        };
-        Background { value, thread: Mutex::new(thread) }
+    /// A value that is made in this way.
+    pub fn new(make: impl FnOnce() -> T + Send + 'static) -> Background<T> {
+        Background { value: OnceLock::new(), making: Mutex::new(Making::NotBegun(Box::new(make))) }
     }
 
-    /// A value that is there.
-    pub fn ready(value: T) -> Background<T> {
-        Background { value: OnceLock::from(value), thread: Mutex::new(None) }
+    /// Begins to make the value, if nobody has. Where the system gives no thread, it is made when it is asked for.
+    pub fn begin(&mut self) {
+        let making = self.making.get_mut().expect("nobody panics with the lock");
+        let make = match mem::replace(making, Making::Taken) {
+            Making::NotBegun(make) => make,
+            begun @ (Making::Begun(_) | Making::Taken) => {
+                *making = begun;
+                return;
+            }
+        };
+        // The thread takes it from where it stays if there is no thread.
+        let shared = std::sync::Arc::new(Mutex::new(Some(make)));
+        let of_thread = shared.clone();
+        let run = move || {
+            let make = of_thread.lock().expect("nobody panics with the lock").take();
+            make.expect("only one takes it")()
+        };
+        *making = match Builder::new().name("kiln-prepare".to_string()).spawn(run) {
+            Ok(thread) => Making::Begun(thread),
+            Err(_) => {
+                let make = shared.lock().expect("nobody panics with the lock").take();
+                Making::NotBegun(make.expect("no thread took it"))
+            }
+        };
     }
 
     /// The value.
@@ -39,9 +55,15 @@ impl<T: Send + 'static> Background<T> {
     /// When the thread that made it panicked.
     pub fn get(&self) -> &T {
         self.value.get_or_init(|| {
-            let thread = self.thread.lock().expect("nobody panics with the lock").take();
-            let thread = thread.expect("the value is there, or the thread that makes it");
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let making =
+                mem::replace(&mut *self.making.lock().expect("nobody panics with the lock"), Making::Taken);
+            match making {
+                Making::NotBegun(make) => make(),
+                Making::Begun(thread) => {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
+                Making::Taken => panic!("the value could not be made"),
+            }
         })
     }
 
@@ -49,12 +71,6 @@ impl<T: Send + 'static> Background<T> {
     pub fn get_mut(&mut self) -> &mut T {
         self.get();
         self.value.get_mut().expect("just made")
-    }
-
-    /// The value. Panics as [`get`](Background::get).
-    pub fn into_inner(self) -> T {
-        self.get();
-        self.value.into_inner().expect("just made")
     }
 }
 
@@ -64,18 +80,25 @@ mod tests {
 
     #[test]
     fn the_value_is_waited_for() {
-        let mut text = Background::begin(|| {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            "made".to_string()
-        });
-        text.get_mut().push_str(" and changed");
-        assert_eq!(text.get(), "made and changed");
-        assert_eq!(text.into_inner(), "made and changed");
+        for begins in [true, false] {
+            let mut text = Background::new(|| {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                "made".to_string()
+            });
+            if begins {
+                text.begin();
+                text.begin();
+            }
+            text.get_mut().push_str(" and changed");
+            assert_eq!(text.get(), "made and changed");
+        }
     }
 
     #[test]
     #[should_panic(expected = "broken")]
     fn a_panic_is_passed_on() {
-        Background::<()>::begin(|| panic!("broken")).get();
+        let mut value = Background::<()>::new(|| panic!("broken"));
+        value.begin();
+        value.get();
     }
 }

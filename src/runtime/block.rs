@@ -2,12 +2,13 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::thread::{Builder, JoinHandle};
 
 use super::buffer::ALIGNMENT;
 
 /// From this size on a block comes from the system: what is mapped is zero already, so nothing is written to it, and
 /// its pages can be large.
-pub(super) const LARGE: usize = 1 << 20;
+const LARGE: usize = 1 << 20;
 
 /// The size of a large page, on the machines that have one size of them in common use.
 const LARGE_PAGE: usize = 2 << 20;
@@ -17,6 +18,8 @@ pub(super) struct Block {
     start: NonNull<u8>,
     n_bytes: usize,
     origin: Origin,
+    /// A thread that lets the system give the pages.
+    populating: Option<JoinHandle<()>>,
 }
 
 enum Origin {
@@ -42,7 +45,7 @@ impl Block {
         let layout = Layout::from_size_align(n_bytes.max(ALIGNMENT), ALIGNMENT).ok()?;
         // SAFETY: the layout is not empty.
         let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { handle_alloc_error(layout) };
-        Some(Block { start, n_bytes, origin: Origin::Allocator(layout) })
+        Some(Block { start, n_bytes, origin: Origin::Allocator(layout), populating: None })
     }
 
     /// A mapping that begins at a large page, or nothing if the system refuses.
@@ -69,22 +72,31 @@ impl Block {
         unsafe {
             libc::madvise(start.as_ptr().cast(), pages, libc::MADV_HUGEPAGE);
         }
-        Some(Block { start, n_bytes, origin: Origin::System { mapping, n_bytes: total } })
+        let origin = Origin::System { mapping, n_bytes: total };
+        Some(Block { start, n_bytes, origin, populating: None })
     }
 
-    /// Lets the system give all pages now, which else happens when they are first touched.
+    /// Lets the system give all pages of a large block now; else it gives each when it is first touched.
     pub fn populate(&self) {
-        #[cfg(target_os = "linux")]
-        if let Origin::System { .. } = self.origin {
-            let n_bytes = self.n_bytes.next_multiple_of(LARGE_PAGE);
-            for offset in (0..n_bytes).step_by(LARGE_PAGE) {
-                // One page a call: while the system works on one, other threads that want memory wait. Where it does not
-                // know the request (before Linux 5.14) it refuses, and pages come later.
-                // SAFETY: the range lies in the mapping, which has whole large pages; no byte changes.
-                unsafe {
-                    let page = self.start.as_ptr().add(offset);
-                    libc::madvise(page.cast(), LARGE_PAGE, libc::MADV_POPULATE_WRITE);
-                }
+        if let Some(pages) = self.pages() {
+            pages.populate();
+        }
+    }
+
+    /// The same on a thread of its own.
+    pub fn populate_beside(&mut self) {
+        // Without a thread, pages come when they are touched.
+        let begin =
+            |pages: Pages| Builder::new().name("kiln-pages".to_string()).spawn(move || pages.populate()).ok();
+        self.populating = self.pages().and_then(begin);
+    }
+
+    fn pages(&self) -> Option<Pages> {
+        match self.origin {
+            Origin::Allocator(_) => None,
+            #[cfg(unix)]
+            Origin::System { .. } => {
+                Some(Pages { start: self.start, n_bytes: self.n_bytes.next_multiple_of(LARGE_PAGE) })
             }
         }
     }
@@ -100,8 +112,36 @@ impl Block {
     }
 }
 
+/// The pages of a mapping.
+struct Pages {
+    start: NonNull<u8>,
+    n_bytes: usize,
+}
+
+// SAFETY: only the system is told of the address; no byte is read or written.
+unsafe impl Send for Pages {}
+
+impl Pages {
+    fn populate(self) {
+        #[cfg(target_os = "linux")]
+        for offset in (0..self.n_bytes).step_by(LARGE_PAGE) {
+            // One large page a call: while the system works on it, other threads that want memory wait. Where it does not
+            // know the request (before Linux 5.14) it refuses, and pages come later.
+            // SAFETY: the block, which waits for this thread before it goes, has whole large pages; no byte changes.
+            unsafe {
+                let page = self.start.as_ptr().add(offset);
+                libc::madvise(page.cast(), LARGE_PAGE, libc::MADV_POPULATE_WRITE);
+            }
+        }
+    }
+}
+
 impl Drop for Block {
     fn drop(&mut self) {
+        if let Some(thread) = self.populating.take() {
+            // It cannot panic, and pages that are there or not change nothing.
+            let _ = thread.join();
+        }
         match self.origin {
             // SAFETY: the block was allocated with this layout.
             Origin::Allocator(layout) => unsafe { dealloc(self.start.as_ptr(), layout) },

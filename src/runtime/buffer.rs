@@ -3,8 +3,7 @@
 use std::ptr::NonNull;
 use std::{fmt, slice, thread};
 
-use super::background::Background;
-use super::block::{self, Block};
+use super::block::Block;
 
 /// Alignment in bytes of every buffer: a cache line, and the widest vector register (AVX-512).
 pub const ALIGNMENT: usize = 64;
@@ -52,19 +51,14 @@ impl AlignedBuffer {
         buffer
     }
 
-    /// A buffer of `n_bytes` zeros whose pages are there: a large one is made by a thread of its own.
-    pub fn in_background(n_bytes: usize) -> Background<AlignedBuffer> {
-        if n_bytes < block::LARGE {
-            return Background::ready(AlignedBuffer::zeroed(n_bytes));
-        }
-        Background::begin(move || {
-            let buffer = AlignedBuffer::zeroed(n_bytes);
-            buffer.populate();
-            buffer
-        })
+    /// A buffer of `n_bytes` zeros that will all be needed soon: the pages of a large one come from a thread of its own.
+    pub fn populated(n_bytes: usize) -> AlignedBuffer {
+        let mut buffer = AlignedBuffer::zeroed(n_bytes);
+        buffer.block.populate_beside();
+        buffer
     }
 
-    /// Lets the system give the pages of a large buffer now, instead of when they are first touched.
+    /// Lets the system give all pages of a large buffer now.
     pub fn populate(&self) {
         self.block.populate();
     }

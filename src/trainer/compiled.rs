@@ -9,9 +9,13 @@ use crate::runtime::Background;
 use crate::state::State;
 use kiln_ir::{TensorData, TensorType};
 
+/// Bytes of state up to which its first values are drawn beside the first compilation, which has the machine for itself
+/// when they would take longer.
+const SMALL_STATE: usize = 64 << 20;
+
 /// Compiles a program for each task and batch type when it is first asked for.
 pub(crate) struct Compiled {
-    /// Its first values are drawn while the first program is compiled.
+    /// Its first values are drawn beside the compilation of the first program, or after it.
     state: Background<State>,
     options: CompileOptions,
     /// The executable cache. Few programs are made and they are looked up at every step: a list is quickest.
@@ -22,10 +26,14 @@ impl Compiled {
     pub fn new(plan: &Plan<'_>, options: CompileOptions) -> Compiled {
         let values = plan.state.clone();
         let options = CompileOptions { n_state: values.len(), ..options };
-        let state = Background::begin(move || {
+        let n_bytes: usize = values.iter().map(|value| value.ty.n_bytes()).sum();
+        let mut state = Background::new(move || {
             let types: Vec<TensorType> = values.iter().map(|value| value.ty.clone()).collect();
             State::written(&types, |i, bytes| values[i].write_first(bytes))
         });
+        if n_bytes <= SMALL_STATE {
+            state.begin();
+        }
         Compiled { state, options, programs: Vec::new() }
     }
 
@@ -65,6 +73,7 @@ impl Backend for Compiled {
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {
         let graph = plan.graph(task, types[0], types[1])?;
         let executable = compile(graph, &self.options);
+        self.state.begin();
         self.programs.push((task, types.map(<[TensorType]>::to_vec), executable));
         Ok(())
     }

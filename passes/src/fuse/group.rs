@@ -3,25 +3,71 @@
 use crate::loops::view;
 use kiln_ir::kernel::Kernel;
 use kiln_ir::{Axes, Graph, NodeId, Shape};
-use std::collections::BTreeSet;
+
+/// A set of kernels, a bit for each. Most kernels depend on a good part of those before them: lists would be long.
+#[derive(Clone, Default)]
+struct Set {
+    words: Vec<u64>,
+}
+
+impl Set {
+    fn contains(&self, kernel: usize) -> bool {
+        self.words.get(kernel / 64).is_some_and(|word| word >> (kernel % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, kernel: usize) {
+        self.reserve(kernel / 64 + 1);
+        self.words[kernel / 64] |= 1 << (kernel % 64);
+    }
+
+    fn extend(&mut self, other: &Set) {
+        self.reserve(other.words.len());
+        self.words.iter_mut().zip(&other.words).for_each(|(word, more)| *word |= more);
+    }
+
+    fn remove(&mut self, other: &Set) {
+        self.words.iter_mut().zip(&other.words).for_each(|(word, less)| *word &= !less);
+    }
+
+    fn reserve(&mut self, n_words: usize) {
+        if self.words.len() < n_words {
+            self.words.resize(n_words, 0);
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.words.iter().enumerate().flat_map(|(i, &word)| {
+            let bits = std::iter::successors(Some(word), |word| Some(word & word.wrapping_sub(1)));
+            bits.take_while(|&word| word != 0).map(move |word| 64 * i + word.trailing_zeros() as usize)
+        })
+    }
+}
 
 /// The kernels so far.
 pub struct Groups {
     kernels: Vec<Kernel>,
-    /// For each kernel, all kernels whose results it needs, directly or not.
-    needs: Vec<BTreeSet<usize>>,
+    /// For each kernel, all kernels whose results it needs, directly or not...
+    needs: Vec<Set>,
+    /// ...and all that need its results.
+    needed_by: Vec<Set>,
     of_node: Vec<Option<usize>>,
 }
 
 impl Groups {
     pub fn new(graph: &Graph) -> Groups {
-        Groups { kernels: Vec::new(), needs: Vec::new(), of_node: vec![None; graph.id_bound()] }
+        Groups {
+            kernels: Vec::new(),
+            needs: Vec::new(),
+            needed_by: Vec::new(),
+            of_node: vec![None; graph.id_bound()],
+        }
     }
 
     /// Adds a kernel.
     pub fn start(&mut self, kernel: Kernel) -> usize {
         self.kernels.push(kernel);
-        self.needs.push(BTreeSet::new());
+        self.needs.push(Set::default());
+        self.needed_by.push(Set::default());
         self.kernels.len() - 1
     }
 
@@ -49,14 +95,14 @@ impl Groups {
 
     /// Whether a kernel needs the results of another.
     pub fn depends(&self, group: usize, on: usize) -> bool {
-        self.needs[group].contains(&on)
+        self.needs[group].contains(on)
     }
 
     /// Makes a node a member, and the kernels of its operands needed.
     pub fn join(&mut self, graph: &Graph, node: NodeId, group: usize) {
         self.kernels[group].members.push(node);
         self.of_node[node.index()] = Some(group);
-        let mut needed = BTreeSet::new();
+        let mut needed = Set::default();
         for &operand in graph.operands(node) {
             let mut base = operand;
             while view::is_view(graph.op(base)) && !self.contains(base) {
@@ -67,11 +113,24 @@ impl Groups {
                 needed.extend(&self.needs[other]);
             }
         }
-        debug_assert!(!needed.contains(&group), "a kernel that needs itself");
-        for (other, needs) in self.needs.iter_mut().enumerate() {
-            if other == group || needs.contains(&group) {
-                needs.extend(&needed);
-            }
+        debug_assert!(!needed.contains(group), "a kernel that needs itself");
+        self.need(group, needed);
+    }
+
+    /// Makes these kernels needed by one, and by those that need it.
+    fn need(&mut self, group: usize, mut needed: Set) {
+        // Most nodes bring nothing new.
+        needed.remove(&self.needs[group]);
+        if needed.iter().next().is_none() {
+            return;
+        }
+        let mut all = self.needed_by[group].clone();
+        all.insert(group);
+        for other in all.iter() {
+            self.needs[other].extend(&needed);
+        }
+        for kernel in needed.iter() {
+            self.needed_by[kernel].extend(&all);
         }
     }
 
