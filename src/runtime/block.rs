@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use super::buffer::ALIGNMENT;
@@ -12,6 +13,9 @@ const LARGE: usize = 1 << 20;
 
 /// The size of a large page, on the machines that have one size of them in common use.
 const LARGE_PAGE: usize = 2 << 20;
+
+/// The size of a page at least, where pages are not large.
+const PAGE: usize = 4 << 10;
 
 /// A block of zeros at a multiple of [`ALIGNMENT`], given back on drop.
 pub(super) struct Block {
@@ -123,15 +127,13 @@ unsafe impl Send for Pages {}
 
 impl Pages {
     fn populate(self) {
-        #[cfg(target_os = "linux")]
-        for offset in (0..self.n_bytes).step_by(LARGE_PAGE) {
-            // One large page a call: while the system works on it, other threads that want memory wait. Where it does not
-            // know the request (before Linux 5.14) it refuses, and pages come later.
-            // SAFETY: the block, which waits for this thread before it goes, has whole large pages; no byte changes.
+        // A touch each: a request to the system for all at once keeps other threads from getting memory. What is touched may
+        // already be in use, so nothing may change: an atomic addition of nothing.
+        for offset in (0..self.n_bytes).step_by(PAGE) {
+            // SAFETY: the block, which waits for this thread before it goes, has whole pages, aligned to more than a word.
             unsafe {
-                let page = self.start.as_ptr().add(offset);
-                libc::madvise(page.cast(), LARGE_PAGE, libc::MADV_POPULATE_WRITE);
-            }
+                AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()).fetch_add(0, Ordering::Relaxed)
+            };
         }
     }
 }
