@@ -28,6 +28,7 @@ mod attention;
 mod batch_norm;
 mod conv;
 mod embedding;
+mod image;
 mod init;
 mod linear;
 mod module;
@@ -44,7 +45,7 @@ mod transformer;
 pub use activation::{
     Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid,
     LogSoftmax, Mish, Prelu, Relu, Relu6, Rrelu, Selu, Sigmoid, Silu, Softmax, Softmax2d, Softmin, Softplus,
-    Softshrink, Softsign, Tanh, Tanhshrink, Threshold,
+    Softshrink, Softsign, Step, Tanh, Tanhshrink, Threshold,
 };
 pub use attention::{Mask, MultiheadAttention};
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
@@ -52,13 +53,18 @@ pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d,
 };
 pub use embedding::Embedding;
+pub use image::{Pad, PixelShuffle, PixelUnshuffle, Upsample};
 pub use init::Init;
 pub use linear::Linear;
 pub use module::{Model, Module, Visitor, parameters_of};
 pub use norm::{GroupNorm, InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, RmsNorm};
 pub use param::Param;
 pub(crate) use param::ParamId;
-pub use pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use pool::{
+    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
+    AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, AvgPool, AvgPool1d, AvgPool2d, AvgPool3d,
+    MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
+};
 pub use position::{LearnedPositions, RotaryEmbedding, SinusoidalPositions};
 pub use recurrent::{
     CellKind, CellWeights, Gru, GruCell, Lstm, LstmCell, RecurrentOptions, Rnn, RnnCell, cell, recurrent,

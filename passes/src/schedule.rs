@@ -44,8 +44,11 @@ pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order
         kernel.reads.iter().for_each(|&read| readers.entry(read).or_default().push(i));
     }
     let mut in_place = Vec::new();
-    // Whether some kernel waits for one that stands behind it.
-    let mut has_upward = false;
+    // A kernel stands behind all whose results it needs in this order; until one has to wait for a reader behind it, only
+    // a reader behind the writer can need it.
+    let mut rank = vec![0; kernels.len()];
+    topological(&before).into_iter().enumerate().for_each(|(place, kernel)| rank[kernel] = place);
+    let mut is_ranked = true;
     for output in graph.outputs() {
         let (Some(input), Some(&last)) = (output.updates, writer.get(&output.value)) else { continue };
         let state = graph.inputs()[input];
@@ -55,11 +58,11 @@ pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order
         }
         let readers = readers.get(&state).map_or(&[][..], Vec::as_slice);
         let readers = || readers.iter().copied().filter(|&reader| reader != last);
-        // Kernels stand behind those whose results they read, so that only a reader behind the writer can need it.
-        if readers().any(|reader| (has_upward || reader > last) && reaches(&before, last, reader)) {
+        let is_behind = |reader: usize| rank[reader] > rank[last];
+        if readers().any(|reader| (!is_ranked || is_behind(reader)) && reaches(&before, last, reader)) {
             continue;
         }
-        has_upward |= readers().any(|reader| reader > last);
+        is_ranked &= !readers().any(is_behind);
         before[last].extend(readers());
         in_place.push((output.value, input));
     }

@@ -44,6 +44,8 @@ layers! {
     Tanhshrink => tanhshrink;
     /// [`Tensor::threshold`] as a layer, with the threshold and what replaces the elements up to it.
     Threshold(threshold: f64, value: f64) => threshold;
+    /// [`Tensor::heaviside`] as a layer, with the value at 0: the perceptron's step. Nothing can be learned through it.
+    Step(at_zero: f64) => heaviside;
     /// [`Tensor::sigmoid`] as a layer.
     Sigmoid => sigmoid;
     /// [`Tensor::logsigmoid`] as a layer.

@@ -61,3 +61,46 @@ impl<const N: usize> Model for AvgPool<N> {
         x.avg_pool(NAMES[N], N, &self.0)
     }
 }
+
+macro_rules! adaptive {
+    ($($name:ident => $method:ident, $what:literal: $one:ident, $two:ident, $three:ident;)*) => {$(
+        #[doc = $what]
+        /// over windows of the last `N` axes such that these extents remain; see
+        #[doc = concat!("[`Tensor::", stringify!($method), "`].")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name<const N: usize>([usize; N]);
+
+        #[doc = $what]
+        /// over one axis.
+        pub type $one = $name<1>;
+        #[doc = $what]
+        /// over two axes.
+        pub type $two = $name<2>;
+        #[doc = $what]
+        /// over three axes.
+        pub type $three = $name<3>;
+
+        impl<const N: usize> $name<N> {
+            /// Windows such that these extents remain.
+            pub fn new(extents: [usize; N]) -> $name<N> {
+                $name(extents)
+            }
+        }
+
+        impl<const N: usize> Module for $name<N> {
+            fn visit<'m>(&'m self, _: &mut Visitor<'m>) {}
+        }
+
+        impl<const N: usize> Model for $name<N> {
+            #[track_caller]
+            fn forward(&self, x: &Tensor) -> Tensor {
+                x.$method(self.0)
+            }
+        }
+    )*};
+}
+
+adaptive! {
+    AdaptiveAvgPool => adaptive_avg_pool, "The mean": AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d;
+    AdaptiveMaxPool => adaptive_max_pool, "The maximum": AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d;
+}

@@ -17,7 +17,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn logical(&self, op: LogicalOp, rhs: Operand) -> Tensor {
+    pub(super) fn logical(&self, op: LogicalOp, rhs: Operand) -> Tensor {
         match self.pair(op.name(), rhs) {
             Ok((lhs, rhs)) => lhs.record(Op::Logical(op), &[&rhs]),
             Err(poisoned) => poisoned,

@@ -227,10 +227,10 @@ fn taps(at: &Tensor, mode: Resample) -> Vec<(Tensor, Tensor)> {
 
 /// The weight of each element of a line for each element of the resampled line, after PyTorch's `UpSample.h`; `step` is
 /// the distance of neighbouring results, in elements.
-fn weights(mode: Resample, n: usize, out: usize, step: f64) -> Vec<f32> {
-    let mut weights = vec![0f32; out * n];
+fn weights(mode: Resample, n: usize, out: usize, step: f64) -> Vec<f64> {
+    let mut weights = vec![0f64; out * n];
     let mut add =
-        |o: usize, i: i64, weight: f64| weights[o * n + i.clamp(0, n as i64 - 1) as usize] += weight as f32;
+        |o: usize, i: i64, weight: f64| weights[o * n + i.clamp(0, n as i64 - 1) as usize] += weight;
     let corner_step = if out > 1 { (n - 1) as f64 / (out - 1) as f64 } else { 0.0 };
     let source =
         |o: usize, align: bool| if align { o as f64 * corner_step } else { (o as f64 + 0.5) * step - 0.5 };

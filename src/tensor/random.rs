@@ -2,6 +2,7 @@
 
 use super::Tensor;
 use kiln_ir::Op;
+use kiln_ir::op::LogicalOp;
 
 impl Tensor {
     /// In training, each element is zero with probability `p` and otherwise multiplied by `1 / (1 - p)`; outside of
@@ -29,11 +30,16 @@ impl Tensor {
             let Some(state) = self.tracer().draw(self.n_elements()) else {
                 return self.refuse("dropout", "this trace has no random state to draw from");
             };
-            // 24 bits of each word: exact as a fraction of f32, and not negative as an i32.
-            let bits = state.record(Op::RandomBits(self.shape().clone()), &[]).shift_right(8);
+            let bits = self.random_words(&state);
             let dropped = (p * f64::from(1 << 24)).round() as i64;
             self.kept_where(&bits.ge(dropped), 1.0 / (1.0 - p))
         })
+    }
+
+    /// A number of 24 random bits for each element: exact as a fraction of f32, and not negative as an i32.
+    fn random_words(&self, state: &Tensor) -> Tensor {
+        let words = state.record(Op::RandomBits(self.shape().clone()), &[]);
+        words.logical(LogicalOp::ShiftRight, 8.into())
     }
 
     /// In training, each channel (axis 1) of each sample is zero with probability `p` and otherwise multiplied by
@@ -68,7 +74,7 @@ impl Tensor {
             let Some(state) = self.tracer().draw(self.n_elements()) else {
                 return self.refuse("rand_like", "this trace has no random state to draw from");
             };
-            let bits = state.record(Op::RandomBits(self.shape().clone()), &[]).shift_right(8);
+            let bits = self.random_words(&state);
             bits.cast(self.dtype()) * f64::from(1 << 24).recip()
         })
     }

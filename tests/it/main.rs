@@ -9,6 +9,7 @@ mod examples;
 mod functions;
 mod grad_cases;
 mod health;
+mod layers;
 mod loops;
 mod lowering;
 mod matrices;
