@@ -128,12 +128,12 @@ unsafe impl Send for Pages {}
 impl Pages {
     fn populate(self) {
         // A touch each: a request to the system for all at once keeps other threads from getting memory. What is touched may
-        // already be in use, so nothing may change: an atomic addition of nothing.
+        // already be in use, so nothing may change: a zero is exchanged for a zero, which is a write all the same.
         for offset in (0..self.n_bytes).step_by(PAGE) {
             // SAFETY: the block, which waits for this thread before it goes, has whole pages, aligned to more than a word.
-            unsafe {
-                AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()).fetch_add(0, Ordering::Relaxed)
-            };
+            let word = unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(offset).cast()) };
+            // Another value means that the page is there.
+            let _ = word.compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 }
