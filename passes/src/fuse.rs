@@ -21,6 +21,8 @@ use group::Groups;
 use kiln_ir::kernel::{Kernel, KernelKind};
 use kiln_ir::op::{Op, Window, WindowOp};
 use kiln_ir::{Axes, Graph, NodeId, Shape};
+use petgraph::graph::DiGraph;
+use std::collections::HashMap;
 
 /// Most nodes in a kernel: beyond, values no longer fit in registers and compile time grows.
 const MAX_MEMBERS: usize = 96;
@@ -39,7 +41,27 @@ const MANY_ELEMENTS: usize = 1 << 15;
 
 /// The kernels that compute the outputs of a graph, operands before users.
 pub fn fuse(graph: &Graph) -> Vec<Kernel> {
-    let mut fusion = Fusion { graph, groups: Groups::new(graph) };
+    let kernels = group_nodes(graph, true);
+    // A value that was left to its users, and is written out later for one of them, is then read by the others too: those
+    // dependencies were not known when they were grouped, and on rare graphs they form a circle.
+    if is_acyclic(&kernels) { kernels } else { group_nodes(graph, false) }
+}
+
+/// Whether the kernels can run one after the other.
+fn is_acyclic(kernels: &[Kernel]) -> bool {
+    let writes = |(i, kernel): (usize, &Kernel)| kernel.writes.iter().map(|&w| (w, i)).collect::<Vec<_>>();
+    let writer: HashMap<NodeId, usize> = kernels.iter().enumerate().flat_map(writes).collect();
+    let reads = |(i, kernel): (usize, &Kernel)| {
+        let others = kernel.reads.iter().filter_map(|read| writer.get(read).copied());
+        others.filter(|&other| other != i).map(|other| (other as u32, i as u32)).collect::<Vec<_>>()
+    };
+    let edges = kernels.iter().enumerate().flat_map(reads);
+    !petgraph::algo::is_cyclic_directed(&DiGraph::<(), ()>::from_edges(edges))
+}
+
+/// Groups nodes; unless they may join, each into a kernel of its own.
+fn group_nodes(graph: &Graph, joins: bool) -> Vec<Kernel> {
+    let mut fusion = Fusion { graph, groups: Groups::new(graph), joins };
     let order = graph.topological_order();
     let wanted = memory::outputs_in_memory(graph);
     for &node in &order {
@@ -64,6 +86,8 @@ impl Default for Tree {
 struct Fusion<'g> {
     graph: &'g Graph,
     groups: Groups,
+    /// Whether nodes may join the kernels of their operands.
+    joins: bool,
 }
 
 impl Fusion<'_> {
@@ -290,6 +314,9 @@ impl Fusion<'_> {
 
     /// The kernels that compute operands of a node, latest first.
     fn producers(&self, node: NodeId) -> Vec<usize> {
+        if !self.joins {
+            return Vec::new();
+        }
         let operands = self.graph.operands(node).iter();
         let mut groups: Vec<usize> =
             operands.filter_map(|&operand| self.groups.of(self.base(operand))).collect();
