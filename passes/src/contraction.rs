@@ -12,6 +12,9 @@ use smallvec::SmallVec;
 /// Multiply-adds from which a contraction is computed by tiles: below, packing costs more than it saves.
 pub const LARGE: usize = 1 << 13;
 
+/// Panels are of a multiple of as many columns: the most lanes of a vector, so that tiles can read them in place.
+pub const PANEL_UNIT: usize = 16;
+
 /// Most batch axes that the tiles take.
 pub const BATCH_AXES: usize = 3;
 
@@ -41,6 +44,17 @@ pub struct Matrices {
     pub lhs: (Strided, [i64; 2]),
     /// The right operand with its row and column strides.
     pub rhs: (Strided, [i64; 2]),
+    /// How the columns of the right operand lie, if in panels; their stride is 1 then.
+    pub panels: Option<Panels>,
+}
+
+/// Columns in panels, each of which is a matrix of its own with rows as long as the panel is wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Panels {
+    /// Columns of a panel.
+    pub width: usize,
+    /// From a panel to the next, in elements.
+    pub stride: i64,
 }
 
 /// Whether a node is a dot or convolution that the tiles compute.
@@ -92,7 +106,15 @@ pub fn matrices(graph: &Graph, node: NodeId, in_memory: &dyn Fn(NodeId) -> bool)
         flatten(axes.map(|a| (shape(operand)[a], of.strides[a]))).ok_or(operand)
     };
     let (m, lhs_row) = axes(&lhs, 0, &mut dot.lhs_free(shape(0).rank()).into_iter())?;
-    let (n, rhs_column) = axes(&rhs, 1, &mut dot.rhs_free(shape(1).rank()).into_iter())?;
+    let rhs_free = dot.rhs_free(shape(1).rank());
+    let (n, rhs_column, panels) = match axes(&rhs, 1, &mut rhs_free.iter().copied()) {
+        Ok((n, stride)) => (n, stride, None),
+        Err(operand) => {
+            let free = rhs_free.iter().map(|&axis| (shape(1)[axis], rhs.strides[axis]));
+            let (n, panels) = in_panels(free).ok_or(operand)?;
+            (n, 1, Some(panels))
+        }
+    };
     let (k, lhs_column) = axes(&lhs, 0, &mut dot.contract.iter().map(|pair| pair.0))?;
     let (_, rhs_row) = axes(&rhs, 1, &mut dot.contract.iter().map(|pair| pair.1))?;
     let batch = batch_axes(dot, &lhs, &rhs, shape(0));
@@ -100,7 +122,16 @@ pub fn matrices(graph: &Graph, node: NodeId, in_memory: &dyn Fn(NodeId) -> bool)
         // Contiguous operands have one batch stride.
         return Err(if flatten(batch.iter().map(|b| (b.0, b.1))).is_none() { 0 } else { 1 });
     }
-    Ok(Matrices { batch, m, n, k, lhs: (lhs, [lhs_row, lhs_column]), rhs: (rhs, [rhs_row, rhs_column]) })
+    let (lhs, rhs) = ((lhs, [lhs_row, lhs_column]), (rhs, [rhs_row, rhs_column]));
+    Ok(Matrices { batch, m, n, k, lhs, rhs, panels })
+}
+
+/// Axes as panels of columns that are next to one another, with the number of all columns.
+fn in_panels(axes: impl DoubleEndedIterator<Item = (usize, i64)>) -> Option<(usize, Panels)> {
+    let mut axes: SmallVec<[(usize, i64); 6]> = axes.filter(|axis| axis.0 != 1).collect();
+    let (width, _) = axes.pop().filter(|&(width, stride)| stride == 1 && width.is_multiple_of(PANEL_UNIT))?;
+    let (n_panels, stride) = flatten(axes.into_iter())?;
+    Some((n_panels * width, Panels { width, stride }))
 }
 
 /// Axes walked as one: their number of elements and the stride of the last, or `None` when no one stride does.

@@ -9,6 +9,7 @@
 //! Promises: removes the loops that it replaces. Cost: that of the passes on the bodies.
 
 mod move_out;
+pub mod panels;
 
 use crate::loop_bodies;
 use crate::pass::{Changed, Pass, Rewrites};

@@ -9,6 +9,7 @@ use crate::eliminate_dead::EliminateDead;
 use crate::fold_constants::FoldConstants;
 use crate::merge_loops::MergeLoops;
 use crate::optimize_bodies::OptimizeBodies;
+use crate::optimize_bodies::panels::ArrangePanels;
 use crate::pass::{Changed, Pass, Rewrites};
 use crate::simplify::Simplify;
 use crate::split_dilation::SplitDilation;
@@ -122,6 +123,7 @@ impl Pipeline {
             Stage::once(SplitReduce),
             Stage::once(ArrangeDots),
             Stage::once(OptimizeBodies::only(vec![Box::new(SplitDilation), Box::new(ArrangeDots)])),
+            Stage::once(ArrangePanels),
         ])
     }
 
@@ -386,6 +388,7 @@ mod tests {
         split_reduce 4 -> 4 {}
         arrange_dots 4 -> 4 {}
         arrange_bodies 4 -> 4 {}
+        arrange_panels 4 -> 4 {}
         "#);
     }
 

@@ -126,6 +126,9 @@ fn gemm_spec(graph: &Graph, product: NodeId, in_memory: &dyn Fn(NodeId) -> bool)
         k: matrices.k,
         a: view(batch.map(|axis| axis.1), matrices.lhs.1),
         b: view(batch.map(|axis| axis.2), matrices.rhs.1),
+        panels: matrices
+            .panels
+            .map(|panels| gemm::Panels { width: panels.width, stride: panels.stride as isize }),
         c: gemm::View { batch: c_batch, row: n, column: 1 },
     };
     (Spec::Gemm(spec), matrices.lhs.0, matrices.rhs.0)

@@ -34,7 +34,7 @@ pub(super) fn move_out(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> 
 
 /// What a result of the loop is.
 #[derive(Clone, Copy)]
-enum Result {
+pub(super) enum Result {
     /// What an input of the body carries, after the last step.
     Carried(NodeId),
     /// The stack of a node of the body.
@@ -46,24 +46,24 @@ enum Result {
 }
 
 /// A loop that is being rewritten.
-struct Mover<'g> {
-    graph: &'g mut Graph,
+pub(super) struct Mover<'g> {
+    pub(super) graph: &'g mut Graph,
     id: NodeId,
-    looped: Arc<Loop>,
-    body: Graph,
-    form: Form,
+    pub(super) looped: Arc<Loop>,
+    pub(super) body: Graph,
+    pub(super) form: Form,
     /// By position.
     results: Vec<Result>,
     /// Which results are used.
     used: Vec<bool>,
     /// Nodes of the body that do not vary, and the nodes around the loop that are the same, where there are any yet.
     outer: BTreeMap<NodeId, NodeId>,
-    invariant: BTreeSet<NodeId>,
-    changed: bool,
+    pub(super) invariant: BTreeSet<NodeId>,
+    pub(super) changed: bool,
 }
 
 impl<'g> Mover<'g> {
-    fn new(graph: &'g mut Graph, id: NodeId) -> Mover<'g> {
+    pub(super) fn new(graph: &'g mut Graph, id: NodeId) -> Mover<'g> {
         let Op::Loop(looped) = graph.op(id).clone() else { unreachable!("only loops have bodies") };
         let body = looped.body.clone();
         let mut form = Form::default();
@@ -115,7 +115,7 @@ impl<'g> Mover<'g> {
     }
 
     /// Makes the body use one node for another.
-    fn substitute(&mut self, old: NodeId, new: NodeId) {
+    pub(super) fn substitute(&mut self, old: NodeId, new: NodeId) {
         self.body.replace_uses(old, new);
         let replaced = |node: &mut NodeId| *node = if *node == old { new } else { *node };
         self.form.carried.iter_mut().for_each(|carried| replaced(&mut carried.next));
@@ -241,7 +241,7 @@ impl<'g> Mover<'g> {
     }
 
     /// The node around the loop that is an invariant node of the body.
-    fn outside(&mut self, node: NodeId) -> NodeId {
+    pub(super) fn outside(&mut self, node: NodeId) -> NodeId {
         if let Some(&outer) = self.outer.get(&node) {
             return outer;
         }
@@ -347,7 +347,7 @@ impl<'g> Mover<'g> {
     }
 
     /// Puts the new loop in place of the old one.
-    fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         self.form.results = self.stacked_results();
         let Loop { n_steps, reverse, .. } = *self.looped;
         let (looped, operands) = self.form.build(&self.body, &self.body.name, n_steps, reverse);

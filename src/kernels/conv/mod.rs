@@ -148,6 +148,7 @@ impl ConvSpec {
             rows: self.out_channels,
             columns: self.images * self.positions(),
             depth: self.in_channels * kernel,
+            panel: None,
         }
     }
 }

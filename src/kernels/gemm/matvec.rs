@@ -22,6 +22,9 @@ const CHUNK: usize = 2048;
 impl Matvec {
     /// The product as a matrix times a vector, if it is one and the matrix has a stride of one.
     pub fn new(spec: &GemmSpec) -> Option<Matvec> {
+        if spec.panels.is_some() {
+            return None;
+        }
         let (along_columns, line, depth, result) = if spec.m == 1 {
             (true, spec.b.column, spec.b.row, 1)
         } else if spec.n == 1 {

@@ -58,6 +58,16 @@ pub struct View {
     pub column: isize,
 }
 
+/// Columns that lie in panels, which is the order in which tiles read them: nothing is packed then.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Panels {
+    /// Columns of a panel: a whole number of vectors that divides the number of columns.
+    pub width: usize,
+    /// From a panel to the next, in elements.
+    pub stride: isize,
+}
+
 /// A batch of matrix products `c = a * b`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +86,8 @@ pub struct GemmSpec {
     pub a: View,
     /// `b`: `k` by `n`.
     pub b: View,
+    /// How the columns of `b` lie, if in panels: then the column stride is 1, within a panel.
+    pub panels: Option<Panels>,
     /// `c`: `m` by `n`; its column stride must be 1 unless `n` is 1.
     pub c: View,
 }
@@ -100,7 +112,13 @@ impl GemmSpec {
     }
 
     fn extents(&self) -> Extents {
-        Extents { batch: self.batch.iter().product(), rows: self.m, columns: self.n, depth: self.k }
+        Extents {
+            batch: self.batch.iter().product(),
+            rows: self.m,
+            columns: self.n,
+            depth: self.k,
+            panel: self.panels.map(|panels| panels.width),
+        }
     }
 
     /// The distance of matrix `index` of the batch from the first.
@@ -210,6 +228,16 @@ impl<T: Element> Matrices<'_, T> {
         let offset = self.spec.batch_offset(view, batch) + row as isize * view.row + column as isize;
         (self.c.wrapping_offset(offset), view.row)
     }
+
+    /// Where an element of the right operand is.
+    fn right(&self, batch: usize, column: usize, depth: usize) -> *const T {
+        let view = &self.spec.b;
+        let along = match self.spec.panels {
+            Some(Panels { width, stride }) => (column / width) as isize * stride + (column % width) as isize,
+            None => column as isize * view.column,
+        };
+        self.b.wrapping_offset(self.spec.batch_offset(view, batch) + along + depth as isize * view.row)
+    }
 }
 
 impl<T: Element> Product for Matrices<'_, T> {
@@ -244,11 +272,8 @@ impl<T: Element> Product for Matrices<'_, T> {
         width: usize,
     ) {
         let view = &self.spec.b;
-        let offset = self.spec.batch_offset(view, batch)
-            + columns.start as isize * view.column
-            + depth.start as isize * view.row;
         let source = Source {
-            at: self.b.wrapping_offset(offset),
+            at: self.right(batch, columns.start, depth.start),
             line_stride: view.column,
             depth_stride: view.row,
             lines: columns.len(),
@@ -260,10 +285,7 @@ impl<T: Element> Product for Matrices<'_, T> {
 
     fn columns_in_place(&self, batch: usize, column: usize, depth: usize) -> Option<(*const T, isize)> {
         let view = &self.spec.b;
-        (view.column == 1).then(|| {
-            let offset = self.spec.batch_offset(view, batch) + column as isize + depth as isize * view.row;
-            (self.b.wrapping_offset(offset), view.row)
-        })
+        (view.column == 1).then(|| (self.right(batch, column, depth), view.row))
     }
 
     fn result_in_place(&self, batch: usize, row: usize, columns: Range<usize>) -> Option<(*mut T, isize)> {

@@ -24,7 +24,7 @@ impl<'a> Narrow<'a> {
     pub fn new<T: Element>(routines: &Routines<T>, spec: &'a GemmSpec) -> Option<Narrow<'a>> {
         let narrow = (2..=MOST).contains(&spec.m.min(spec.n));
         let deep = spec.a.column == 1 && spec.b.row == 1 && spec.k >= LEAST_VECTORS * routines.lanes;
-        (narrow && deep).then_some(Narrow(spec))
+        (narrow && deep && spec.panels.is_none()).then_some(Narrow(spec))
     }
 
     /// Computes the part.

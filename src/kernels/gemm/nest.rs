@@ -25,6 +25,8 @@ pub struct Extents {
     pub columns: usize,
     /// Terms in the sum that an element of the result is.
     pub depth: usize,
+    /// Columns of a panel, when the right operand lies in panels.
+    pub panel: Option<usize>,
 }
 
 /// What the loop nest asks of the operands and the result of a product.
@@ -184,7 +186,8 @@ pub fn scratch_bytes<T: Element>(routines: &Routines<T>, extents: &Extents) -> u
 
 /// The share of `part`, if there is any.
 pub fn share<T: Element>(routines: &Routines<T>, extents: &Extents, part: Part) -> Option<Share> {
-    let costs = Costs { tile_rows: routines.tiles.rows(), column_unit: 64 / size_of::<T>() };
+    let column_unit = extents.panel.unwrap_or(64 / size_of::<T>());
+    let costs = Costs { tile_rows: routines.tiles.rows(), column_unit };
     costs.share([extents.batch, extents.rows, extents.columns], extents.depth, part)
 }
 
@@ -223,16 +226,24 @@ pub unsafe fn run<P: Product>(
         depth: extents.depth,
         depth_block: blocks.even_depth(extents.depth),
         tile_rows,
-        tile_columns: blocks.tile_columns,
+        tile_columns: tile_columns(routines, extents.panel),
         row_block,
         stripe: if resident { RESIDENT_COLUMNS } else { blocks.columns },
         resident,
         region_columns: (blocks.region / row_block).max(1).next_multiple_of(blocks.tile_columns),
+        in_panels: extents.panel.is_some(),
     };
     for batch in share.batch.clone() {
         // SAFETY: the caller's promises.
         unsafe { nest.run(batch, share.rows.clone(), share.columns.clone()) }
     }
+}
+
+/// The most columns of a tile; with panels, of which none crosses a border.
+fn tile_columns<T: Element>(routines: &Routines<T>, panel: Option<usize>) -> usize {
+    let widths = (1..=routines.tiles.vectors()).map(|vectors| vectors * routines.lanes);
+    let fits = |width: &usize| panel.is_none_or(|panel| panel.is_multiple_of(*width));
+    widths.rev().find(fits).expect("a panel is a whole number of vectors")
 }
 
 /// The size of the blocks when `count` things are cut into as few blocks of at most `most` as possible.
@@ -256,6 +267,7 @@ struct Nest<'a, P: Product> {
     stripe: usize,
     resident: bool,
     region_columns: usize,
+    in_panels: bool,
 }
 
 /// A block of the nest: what the tiles of the inner loops have in common.
@@ -350,7 +362,8 @@ impl<P: Product> Nest<'_, P> {
         width: usize,
     ) -> (*const P::Element, isize) {
         // Packing costs as much as a tile of few rows.
-        if block.rows.len() <= 2 * self.tile_rows && !block.keep_columns && columns.len() == width {
+        let few_rows = block.rows.len() <= 2 * self.tile_rows && !block.keep_columns;
+        if self.in_panels || (few_rows && columns.len() == width) {
             let first = block.depth.start;
             if let Some(place) = self.product.columns_in_place(block.batch, columns.start, first) {
                 return place;

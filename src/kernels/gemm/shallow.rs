@@ -22,7 +22,7 @@ const MOST_TILE_ROWS: usize = 8;
 
 /// Whether a product is done this way.
 pub fn is_shallow(spec: &GemmSpec) -> bool {
-    (1..=MOST_DEPTH).contains(&spec.k) && spec.n <= MOST_COLUMNS
+    (1..=MOST_DEPTH).contains(&spec.k) && spec.n <= MOST_COLUMNS && spec.panels.is_none()
 }
 
 /// How many bytes of scratch [`run`] needs in every thread.

@@ -32,7 +32,17 @@ fn check<T: TestFloat>(isa: Isa, batch: usize, [m, n, k]: [usize; 3], [la, lb]: 
     let (a_view, a_size, a_first) = lay_out(la, batch, m, k);
     let (b_view, b_size, b_first) = lay_out(lb, batch, k, n);
     let (c_view, c_size, _) = lay_out(Layout::Rows, batch, m, n);
-    let spec = GemmSpec { dtype: T::DTYPE, batch: [1, 1, batch], m, n, k, a: a_view, b: b_view, c: c_view };
+    let spec = GemmSpec {
+        dtype: T::DTYPE,
+        batch: [1, 1, batch],
+        m,
+        n,
+        k,
+        a: a_view,
+        b: b_view,
+        panels: None,
+        c: c_view,
+    };
     let (a, b) = (numbers::<T>(a_size, 1), numbers::<T>(b_size, 2));
     let mut first: Option<Vec<T>> = None;
     for parts in [1, 2, 3, 7] {
@@ -185,6 +195,7 @@ fn a_batch_with_one_right_operand_is_one_product() {
         k: 3,
         a: view(15, 3),
         b: view(0, 7),
+        panels: None,
         c: view(35, 7),
     };
     assert_eq!((spec.merged().m, spec.merged().batch), (30, [1, 1, 1]));
@@ -206,6 +217,7 @@ fn batches_of_two_axes() {
         k: width,
         a: view,
         b: View { row: 1, column: view.row, ..view },
+        panels: None,
         c: View {
             batch: [0, (heads * length * length) as isize, (length * length) as isize],
             row: length as isize,
@@ -228,5 +240,56 @@ fn batches_of_two_axes() {
         let at = |i: usize, p: usize| q[((o * length + i) * heads + head) * width + p];
         let exact: f64 = (0..width).map(|p| at(i, p) * at(j, p)).sum();
         assert!((got - exact).abs() < 1e-13, "{got} for {exact} at {index}");
+    }
+}
+
+#[test]
+fn columns_in_panels_are_read_in_place() {
+    for isa in Isa::available() {
+        for (width, [m, n, k]) in
+            [(16, [3, 96, 70]), (32, [33, 64, 400]), (48, [1, 144, 33]), (64, [200, 64, 9])]
+        {
+            in_panels::<f32>(isa, width, [m, n, k]);
+            in_panels::<f64>(isa, width, [m, n, k]);
+        }
+    }
+}
+
+fn in_panels<T: TestFloat>(isa: Isa, width: usize, [m, n, k]: [usize; 3]) {
+    let rows = |columns: usize| View { batch: [0; 3], row: columns as isize, column: 1 };
+    let (a, b) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 2));
+    let mut panels = vec![T::default(); k * n];
+    for (i, &x) in b.iter().enumerate() {
+        let (row, column) = (i / n, i % n);
+        panels[(column / width * k + row) * width + column % width] = x;
+    }
+    let spec = GemmSpec {
+        dtype: T::DTYPE,
+        batch: [1; 3],
+        m,
+        n,
+        k,
+        a: rows(k),
+        b: rows(n),
+        panels: None,
+        c: rows(n),
+    };
+    let stride = (k * width) as isize;
+    let in_panels = GemmSpec { b: rows(width), panels: Some(Panels { width, stride }), ..spec };
+    let run = |spec: &GemmSpec, b: &[T], parts: usize| {
+        let mut c = vec![T::from_f64(f64::NAN); m * n];
+        run_parts(m, n, parts, scratch_bytes(isa, spec), |scratch, part, epilogue| {
+            // SAFETY: the vectors are as large as the spec says.
+            unsafe {
+                let (a, b) = (a.as_ptr().cast(), b.as_ptr().cast());
+                gemm(isa, spec, a, b, c.as_mut_ptr().cast(), scratch, part, Some(epilogue));
+            }
+        });
+        c
+    };
+    for parts in [1, 2, 3] {
+        let c = run(&in_panels, &panels, parts);
+        compare(&spec, isa, [&a, &b], [0, 0], &c);
+        assert!(c == run(&in_panels, &panels, 1), "{in_panels:?} on {isa} in {parts}: other bits");
     }
 }
