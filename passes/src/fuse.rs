@@ -16,8 +16,8 @@ mod memory;
 mod placement;
 
 use crate::contraction;
-use crate::loops::view::{self, IndexMap};
 use crate::loops::Variables;
+use crate::loops::view::{self, IndexMap};
 use group::Groups;
 use kiln_ir::kernel::{Kernel, KernelKind};
 use kiln_ir::op::{Op, Window, WindowOp};

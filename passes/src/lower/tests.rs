@@ -95,6 +95,26 @@ fn what_another_kernel_stands_between_is_not_fused() {
 }
 
 #[test]
+fn what_a_sort_needs_in_memory_is_read_there_by_all() {
+    // Without the sort, each user would compute it again.
+    assert_snapshot!(program(
+        "graph ranks(%x: f32[40, 64], %y: f32[64, 40]) {
+            %minus: f32[40, 64] = neg %x
+            %turned: f32[64, 40] = permute %minus { permutation = [1, 0] }
+            %sum: f32[64, 40] = add %turned, %y
+            %root: f32[64, 40] = exp %sum
+            %order: i64[40, 64] = argsort %minus { axis = 1 }
+            return %root, %order
+        }"
+    ), @"
+    schedule ranks: 3 kernels, arena 40 KiB (40 KiB without reuse)
+        k0 loop  %x -> %minus [0..10240]   neg   2.6 kFLOP
+        k1 loop  %y, %minus -> %root [10240..20480]   add, exp   5.1 kFLOP
+        k2 sort  %minus -> %order [20480..40960]   argsort   0 FLOP
+    ");
+}
+
+#[test]
 fn independent_values_are_not_fused() {
     assert_snapshot!(program(
         "graph apart(%x: f32[6], %y: f32[6]) {
