@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::options::n_threads;
-use super::recipe::ModelName;
+use super::train::{Example, of_recipes};
 use crate::explain::Stage;
 use clap::{Args, ValueEnum};
 use kiln_passes::pipeline::{Pipeline, PrintAfter};
@@ -12,8 +12,8 @@ use std::io::Write;
 #[derive(Args, Debug)]
 pub(crate) struct DumpArguments {
     /// The model.
-    #[arg(value_enum)]
-    model: ModelName,
+    #[arg(value_parser = of_recipes())]
+    model: &'static Example,
     /// What is shown; `optimized`, or `gradient` for eager execution, unless it is given.
     #[arg(long, value_enum, conflicts_with = "after")]
     stage: Option<StageName>,

@@ -58,7 +58,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let Arguments { command, options } = Arguments::parse();
     exit_code(|mut out| match command {
-        None => train::run(Default::default(), &options, out),
+        None => train::run(train::default(), &options, out),
         Some(Command::Train(arguments)) => train::run(arguments.example, &arguments.options, out),
         Some(Command::Dump(arguments)) => dump::run(&arguments, &mut out),
         Some(Command::Verify(arguments)) => verify::run(&arguments, &mut out),

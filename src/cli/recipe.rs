@@ -1,4 +1,4 @@
-//! The models that the command line dumps, verifies and measures by name.
+//! Models with everything that their training needs but the data: those that the command line dumps, verifies and measures.
 
 use crate::loss::{cross_entropy, mse};
 use crate::models::{Cnn, Mlp, Xor};
@@ -6,29 +6,10 @@ use crate::nn::Init;
 use crate::nn::Model;
 use crate::optim::{Adam, Sgd};
 use crate::trainer::{Trainer, TrainerBuilder};
-use clap::ValueEnum;
 use kiln_ir::{DType, Literal, Shape, TensorData, TensorType, random_data};
-
-/// A model by its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ModelName {
-    /// A perceptron 64-128-64-10 on the embedded digits.
-    #[default]
-    DigitsMlp,
-    /// A perceptron 784-512-256-10 on MNIST.
-    #[value(alias = "mlp")]
-    MnistMlp,
-    /// Two convolutions and two linear layers with dropout, on MNIST.
-    #[value(alias = "cnn")]
-    MnistCnn,
-    /// A network of eight hidden values that learns the exclusive or.
-    Xor,
-}
 
 /// A model with everything that its training needs but the data.
 pub(crate) struct Recipe {
-    /// The name on the command line.
-    pub name: &'static str,
     pub model: Box<dyn Model>,
     /// Shape of one input.
     pub sample: Shape,
@@ -38,42 +19,47 @@ pub(crate) struct Recipe {
     pub learning_rate: f64,
 }
 
-impl ModelName {
-    pub fn recipe(self) -> Recipe {
-        match self {
-            ModelName::DigitsMlp => Recipe {
-                name: "digits-mlp",
-                model: Box::new(Mlp::digits()),
-                sample: Shape::new(&[64]),
-                is_classifier: true,
-                batch: 64,
-                learning_rate: 1e-2,
-            },
-            ModelName::MnistMlp => Recipe {
-                name: "mnist-mlp",
-                model: Box::new(Mlp::mnist()),
-                sample: Shape::new(&[784]),
-                is_classifier: true,
-                batch: 128,
-                learning_rate: 1e-3,
-            },
-            ModelName::MnistCnn => Recipe {
-                name: "mnist-cnn",
-                model: Box::new(Cnn::new()),
-                sample: Shape::new(&[1, 28, 28]),
-                is_classifier: true,
-                batch: 64,
-                learning_rate: 1e-3,
-            },
-            ModelName::Xor => Recipe {
-                name: "xor",
-                model: Box::new(Xor::new()),
-                sample: Shape::new(&[2]),
-                is_classifier: false,
-                batch: 4,
-                learning_rate: 0.5,
-            },
-        }
+/// A perceptron 64-128-64-10 on the embedded digits.
+pub(crate) fn digits_mlp() -> Recipe {
+    Recipe {
+        model: Box::new(Mlp::digits()),
+        sample: Shape::new(&[64]),
+        is_classifier: true,
+        batch: 64,
+        learning_rate: 1e-2,
+    }
+}
+
+/// A perceptron 784-512-256-10 on MNIST.
+pub(crate) fn mnist_mlp() -> Recipe {
+    Recipe {
+        model: Box::new(Mlp::mnist()),
+        sample: Shape::new(&[784]),
+        is_classifier: true,
+        batch: 128,
+        learning_rate: 1e-3,
+    }
+}
+
+/// Two convolutions and two linear layers with dropout, on MNIST.
+pub(crate) fn mnist_cnn() -> Recipe {
+    Recipe {
+        model: Box::new(Cnn::new()),
+        sample: Shape::new(&[1, 28, 28]),
+        is_classifier: true,
+        batch: 64,
+        learning_rate: 1e-3,
+    }
+}
+
+/// A network of eight hidden values that learns the exclusive or.
+pub(crate) fn xor() -> Recipe {
+    Recipe {
+        model: Box::new(Xor::new()),
+        sample: Shape::new(&[2]),
+        is_classifier: false,
+        batch: 4,
+        learning_rate: 0.5,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::options::n_threads;
-use super::recipe::ModelName;
+use super::train::{Example, of_recipes};
 use clap::Args;
 use std::io::Write;
 
@@ -13,8 +13,8 @@ const BATCH: u32 = 4;
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArguments {
     /// The model.
-    #[arg(value_enum)]
-    model: ModelName,
+    #[arg(value_parser = of_recipes())]
+    model: &'static Example,
     /// Samples per step; the interpreter takes its time for each.
     #[arg(long, default_value_t = BATCH, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
@@ -48,5 +48,5 @@ pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<(
     let verification =
         if arguments.eager { trainer.verify_eager(&x, &y)? } else { trainer.verify(&x, &y)? };
     write!(out, "{verification}")?;
-    if verification.is_good() { Ok(()) } else { Err(CliError::Verification(recipe.name)) }
+    if verification.is_good() { Ok(()) } else { Err(CliError::Verification(arguments.model.name)) }
 }

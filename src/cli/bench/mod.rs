@@ -5,20 +5,22 @@
 //! frameworks write, and go into the same files by the same rule: of repeated runs the one with the lowest median stays,
 //! since noise only adds time, and `medians_of_runs` keeps all.
 
+mod kernel;
 mod measure;
 mod model;
 mod process;
 mod record;
+mod work;
 mod workload;
 
 use super::error::CliError;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use measure::measure;
 use record::Record;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use workload::Workload;
+use workload::{Way, Workload};
 
 /// What `kiln bench` takes.
 #[derive(Args, Debug)]
@@ -46,7 +48,7 @@ const RECORD: &str = "RECORD ";
 /// Measures and prints a table.
 pub(crate) fn run(arguments: &BenchArguments, out: &mut impl Write) -> Result<(), CliError> {
     let workloads = match arguments.workloads.is_empty() {
-        true => Workload::all(),
+        true => Workload::value_variants().to_vec(),
         false => arguments.workloads.clone(),
     };
     if arguments.one {
@@ -78,7 +80,7 @@ pub(crate) fn run(arguments: &BenchArguments, out: &mut impl Write) -> Result<()
 fn measure_apart(workload: Workload, threads: u16, eager: bool) -> Result<Record, String> {
     let program = std::env::current_exe().map_err(|error| format!("the program cannot be found: {error}"))?;
     let mut command = Command::new(program);
-    command.args(["bench", "--one", workload.name(), "--threads", &threads.to_string()]);
+    command.args(["bench", "--one", &workload.name(), "--threads", &threads.to_string()]);
     if eager {
         command.arg("--eager");
     }
@@ -101,8 +103,9 @@ fn measure_here(
     let threads = usize::from(arguments.threads[0]);
     // Where cores cannot be chosen, the measurement is what it is; the field `wait_frac` tells of others at work.
     _ = crate::runtime::use_cores(threads);
-    let measured = workload.run(threads, arguments.eager, |running| measure(running))?;
-    let contender = if arguments.eager { "kiln-eager" } else { "kiln" };
+    let way = Way { threads, eager: arguments.eager };
+    let measured = workload.run(way, |running| measure(running))?;
+    let contender = if way.eager { "kiln-eager" } else { "kiln" };
     let record = Record::new(workload, contender, threads, &measured);
     Ok(writeln!(out, "{RECORD}{}", record.to_json())?)
 }

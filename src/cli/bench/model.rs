@@ -1,35 +1,54 @@
 //! Workloads that are models: a step of training, or a prediction.
 
 use super::measure::Running;
+use super::workload::Way;
 use crate::cli::error::CliError;
+use crate::cli::recipe::{self, Recipe};
 use crate::error::Error;
 use crate::loss::cross_entropy;
 use crate::models::{CharLstm, Dcgan, Ddpm, Gpt, GptConfig, Resnet18, Vae};
 use crate::nn::Init;
 use crate::optim::{Adam, Sgd};
 use crate::tensor::Tensor;
-use crate::trainer::{Trainer, TrainerBuilder};
+use crate::trainer::Trainer;
+use clap::ValueEnum;
 use kiln_ir::{DType, Shape, TensorData, TensorType, random_data};
 
-/// The workloads that are models of this module.
-#[derive(Clone, Copy)]
+/// A model by its name, and what is done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ModelWorkload {
+    /// A step of `xor`.
+    Xor,
+    /// A step of `mnist-mlp`, 128 samples.
+    Mlp,
+    /// A step of `mnist-cnn`, 64 samples.
+    Cnn,
+    /// A step of a recurrent model, 32 sequences of 64 characters.
     Lstm,
+    /// A step of a small transformer, 12 sequences of 64 characters.
     Gpt,
+    /// A step of a transformer of the size of GPT-2, one sequence of 256 tokens.
+    #[value(name = "gpt2")]
     Gpt2,
-    GptInfer,
-    Gpt2Infer,
+    /// A step of ResNet-18, 32 images of 32 x 32.
+    #[value(name = "resnet18")]
     Resnet18,
-    Resnet18Infer,
+    /// A step of a variational autoencoder, 128 images of 784 pixels.
     Vae,
-    Ddpm,
+    /// A step of both networks of a DCGAN, 32 images of 32 x 32.
     Dcgan,
-}
-
-/// How a trainer is told to compute.
-pub(super) struct Way {
-    pub threads: usize,
-    pub eager: bool,
+    /// A step of a diffusion model, 32 images of 32 x 32.
+    Ddpm,
+    /// A prediction of `mnist-mlp` for one sample.
+    MlpInfer,
+    /// A prediction of `gpt` for one sequence.
+    GptInfer,
+    /// A prediction of `gpt2` for one sequence.
+    #[value(name = "gpt2-infer")]
+    Gpt2Infer,
+    /// A prediction of `resnet18` for one image.
+    #[value(name = "resnet18-infer")]
+    Resnet18Infer,
 }
 
 /// Makes a trainer.
@@ -64,12 +83,6 @@ impl Running for Steps<'_> {
 
     fn value(&self) -> f64 {
         self.value
-    }
-}
-
-impl Way {
-    fn of<'m>(&self, trainer: TrainerBuilder<'m>) -> TrainerBuilder<'m> {
-        trainer.threads(self.threads).eager(self.eager)
     }
 }
 
@@ -121,6 +134,18 @@ pub(super) fn run<R>(
     measure: impl FnOnce(&mut dyn Running) -> Result<R, CliError>,
 ) -> Result<R, CliError> {
     match workload {
+        ModelWorkload::Xor => train_recipe(&recipe::xor(), way, measure),
+        ModelWorkload::Mlp => train_recipe(&recipe::mnist_mlp(), way, measure),
+        ModelWorkload::Cnn => train_recipe(&recipe::mnist_cnn(), way, measure),
+        ModelWorkload::MlpInfer => {
+            let recipe = recipe::mnist_mlp();
+            let make = |way: &Way| {
+                let [inputs, _] = recipe.types(1);
+                way.of(recipe.trainer(recipe.learning_rate)).compile_for_inference(inputs)
+            };
+            let (x, _) = recipe.random_batch(1, 1);
+            measure(&mut Steps::new(way, Box::new(make), predicting(x)))
+        }
         ModelWorkload::Lstm => {
             let (model, shape) = (CharLstm::new(65), [32, 64]);
             let make = |way: &Way| way.of(model.trainer(1e-3)).compile(i64(&shape), i64(&shape));
@@ -180,6 +205,19 @@ pub(super) fn run<R>(
             measure(&mut Steps::new(way, Box::new(make), step))
         }
     }
+}
+
+fn train_recipe<R>(
+    recipe: &Recipe,
+    way: Way,
+    measure: impl FnOnce(&mut dyn Running) -> Result<R, CliError>,
+) -> Result<R, CliError> {
+    let make = |way: &Way| {
+        let [inputs, targets] = recipe.types(recipe.batch);
+        way.of(recipe.trainer(recipe.learning_rate)).compile(inputs, targets)
+    };
+    let (x, y) = recipe.random_batch(recipe.batch, 1);
+    measure(&mut Steps::new(way, Box::new(make), training(x, y)))
 }
 
 fn train_gpt<R>(
