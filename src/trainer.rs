@@ -97,7 +97,7 @@ impl<'m> Trainer<'m> {
     /// Errors: there is no program of this name; it does not take the batch.
     #[track_caller]
     pub fn run(&mut self, program: &str, batch: &impl Batch) -> Result<Vec<TensorData>, Error> {
-        let task = self.program(program, Location::caller())?;
+        let task = Task::Program(self.program(program, Location::caller())?);
         self.follow_schedule();
         self.backend.run(&self.plan, task, [&batch.tensors(), &[]])
     }
@@ -107,18 +107,19 @@ impl<'m> Trainer<'m> {
     /// Errors: as [`run`](Trainer::run).
     #[track_caller]
     pub fn prepare(&mut self, program: &str, batch: impl Into<Types>) -> Result<(), Error> {
-        let task = self.program(program, Location::caller())?;
+        let task = Task::Program(self.program(program, Location::caller())?);
         self.backend.prepare(&self.plan, task, [&batch.into().0, &[]])
     }
 
-    fn program(&self, name: &str, location: &'static Location<'static>) -> Result<Task, Error> {
+    /// The number of the user's program of this name.
+    fn program(&self, name: &str, location: &'static Location<'static>) -> Result<usize, Error> {
         let position = self.plan.programs.iter().position(|program| program.name == name);
         let unknown = || {
             let known: Vec<&str> = self.plan.programs.iter().map(|program| &*program.name).collect();
             let problem = format!("there is no program `{name}`, only {}", known.join(", "));
             Error::Setup { problem, location }
         };
-        position.map(Task::Program).ok_or_else(unknown)
+        position.ok_or_else(unknown)
     }
 
     /// The loss of a batch and the prediction for it, as outside of training: nothing is dropped or updated.
@@ -208,7 +209,7 @@ impl<'m> Trainer<'m> {
             | Task::AccumulateWithHealth
             | Task::Evaluate
             | Task::Gradients => true,
-            Task::Predict | Task::Program(_) => false,
+            Task::Predict | Task::Program(_) | Task::ProgramWithHealth(_) => false,
         };
         self.plan.graph(task, &self.inputs.0, if takes_targets { &self.targets.0 } else { &[] })
     }

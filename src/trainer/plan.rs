@@ -47,6 +47,8 @@ pub enum Task {
     Gradients,
     /// A program of the user's, by its number: what it returns, and, if it trains, the next state. Takes no targets.
     Program(usize),
+    /// As [`Program`](Task::Program); returns also the norms of gradients, parameters and activations of each loss.
+    ProgramWithHealth(usize),
 }
 
 /// One value that stays from step to step.
@@ -135,11 +137,14 @@ pub(crate) struct Plan<'m> {
     pub state: Vec<StateValue>,
     /// The user's call of `compile`: the line of what no line of the model stands for.
     pub location: &'static Location<'static>,
-    /// What the programs with health measure, by the types of their batches: each trace notes it.
-    pub measured: RefCell<HashMap<[Vec<TensorType>; 2], Measured>>,
+    /// What the programs with health measure: each trace notes it.
+    pub measured: RefCell<HashMap<MeasuredIn, Vec<Measured>>>,
     /// The place in the state of the first group's learning rate, after which come the other scalars.
     first_scalar: usize,
 }
+
+/// A program with health: the number of the user's own if it is one, and the types of its batch.
+pub(crate) type MeasuredIn = (Option<usize>, [Vec<TensorType>; 2]);
 
 /// What a plan is made of.
 pub(crate) struct Parts<'m> {
@@ -292,12 +297,19 @@ impl<'m> Plan<'m> {
             | Task::AccumulateWithHealth
             | Task::Gradients => true,
             Task::Evaluate | Task::Predict => false,
-            Task::Program(index) => self.programs[index].is_training,
+            Task::Program(index) | Task::ProgramWithHealth(index) => self.programs[index].is_training,
         };
         tracer.set_training(is_training);
-        let step = Step::new(self, tracer, state);
+        let step = Step::new(self, tracer, state, matches!(task, Task::ProgramWithHealth(_)));
         let results = match task {
             Task::Program(index) => (self.programs[index].body)(&step, &inputs),
+            Task::ProgramWithHealth(index) => {
+                let mut results = (self.programs[index].body)(&step, &inputs);
+                let (norms, measured) = step.take_health();
+                results.extend(norms);
+                self.note_measured(Some(index), [&inputs, &[]], measured);
+                results
+            }
             Task::Predict => vec![(self.forward)(&inputs)],
             Task::Train
             | Task::Accumulate
@@ -340,22 +352,27 @@ impl<'m> Plan<'m> {
             }
             Task::TrainWithHealth | Task::AccumulateWithHealth => {
                 let gradients = step.all_gradients(&loss);
-                let forward = measure::Forward { prediction: &prediction, bound: n_forward };
+                let forward = measure::Forward { prediction: &prediction, bound: n_forward, skipped: &[] };
                 let (norms, measured) =
                     tracer.at(self.location, || measure::measure(step, &gradients, &forward));
-                let key = [inputs, targets].map(|side| side.iter().map(|x| x.ty().clone()).collect());
-                self.measured.borrow_mut().insert(key, measured);
+                self.note_measured(None, [inputs, targets], vec![measured]);
                 match task == Task::TrainWithHealth {
                     true => step.apply_with_accumulated(gradients),
                     false => step.accumulate(gradients),
                 }
                 std::iter::once(loss).chain(norms).collect()
             }
-            Task::Evaluate | Task::Predict | Task::Program(_) => {
+            Task::Evaluate | Task::Predict | Task::Program(_) | Task::ProgramWithHealth(_) => {
                 step.check_loss(&loss);
                 vec![loss, prediction]
             }
         }
+    }
+
+    /// Takes note of what a program with health measures.
+    fn note_measured(&self, program: Option<usize>, batch: [&[Tensor]; 2], measured: Vec<Measured>) {
+        let types = batch.map(|side| side.iter().map(|x| x.ty().clone()).collect());
+        self.measured.borrow_mut().insert((program, types), measured);
     }
 
     /// The name of a program's graph.
@@ -368,7 +385,7 @@ impl<'m> Plan<'m> {
             Task::Evaluate => "evaluate",
             Task::Predict => "predict",
             Task::Gradients => "gradients",
-            Task::Program(index) => &self.programs[index].name,
+            Task::Program(index) | Task::ProgramWithHealth(index) => &self.programs[index].name,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A [`Step`] is the state during the trace of one program. The ordinary step of training is one call of it; programs of
 //! the user's call it as they like, so that a step can train several parts of a model one after the other.
 
+use super::measure::{self, Forward, Measured};
 use super::plan::{Group, Parameter, Plan, StateValue, Trained};
 use crate::error::{Error, Problem, Unreached};
 use crate::tensor::Tensor;
@@ -10,6 +11,7 @@ use crate::trace::Tracer;
 use kiln_ir::DType;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Traces a program from the tensors of its batch.
 pub(crate) type Body<'m> = Box<dyn Fn(&Step<'_>, &[Tensor]) -> Vec<Tensor> + 'm>;
@@ -31,6 +33,18 @@ pub struct Step<'a> {
     /// What was changed so far.
     changed: RefCell<BTreeMap<usize, Tensor>>,
     problem: RefCell<Option<Error>>,
+    /// What is measured of each loss, if that is asked for.
+    health: Option<RefCell<Norms>>,
+}
+
+/// The norms that a program computes beside its results.
+#[derive(Default)]
+struct Norms {
+    norms: Vec<Tensor>,
+    /// What they are of, for each loss.
+    measured: Vec<Measured>,
+    /// Indices of the nodes that are gradients and updates.
+    skipped: Vec<Range<usize>>,
 }
 
 /// The gradients of a loss with respect to the parameters of a group, or of all.
@@ -52,9 +66,20 @@ impl Gradients<'_> {
 }
 
 impl<'a> Step<'a> {
-    pub(crate) fn new(plan: &'a Plan<'a>, tracer: &'a Tracer, state: Vec<Tensor>) -> Step<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan<'a>,
+        tracer: &'a Tracer,
+        state: Vec<Tensor>,
+        is_measured: bool,
+    ) -> Step<'a> {
         let (changed, problem) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
-        Step { plan, tracer, before: state, changed, problem }
+        Step { plan, tracer, before: state, changed, problem, health: is_measured.then(RefCell::default) }
+    }
+
+    /// The norms, and what they are of for each loss.
+    pub(crate) fn take_health(&self) -> (Vec<Tensor>, Vec<Measured>) {
+        let Norms { norms, measured, .. } = self.health.as_ref().map_or_else(Norms::default, RefCell::take);
+        (norms, measured)
     }
 
     /// Moves the parameters of a group along the gradient of a loss: [`gradients`](Step::gradients) and
@@ -75,9 +100,20 @@ impl<'a> Step<'a> {
             loss.refuse("gradients", format!("there is no group `{group}`, only {}", names.join(", ")));
             return Gradients { plan: self.plan, gradients: Vec::new() };
         };
-        let loss = self.tracer.with_penalties(loss.clone());
-        let loss = self.penalized(loss, |trained| trained.group == group);
-        self.derive(&loss, |trained| trained.group == group)
+        let bound = self.tracer.id_bound();
+        let whole = self.tracer.with_penalties(loss.clone());
+        let whole = self.penalized(whole, |trained| trained.group == group);
+        let gradients = self.derive(&whole, |trained| trained.group == group);
+        if let Some(health) = &self.health {
+            let Norms { norms, measured, skipped } = &mut *health.borrow_mut();
+            let forward = Forward { prediction: loss, bound, skipped };
+            let measure = || measure::measure(self, &gradients, &forward);
+            let (of_loss, what) = self.tracer.at(self.plan.location, measure);
+            norms.extend(of_loss);
+            measured.push(what);
+            skipped.push(bound..self.tracer.id_bound());
+        }
+        gradients
     }
 
     /// The gradients with respect to all trained parameters.
@@ -153,6 +189,7 @@ impl<'a> Step<'a> {
     /// the new parameters; no gradient flows back into the update.
     pub fn apply(&self, gradients: Gradients<'_>) {
         let Gradients { gradients, .. } = gradients;
+        let bound = self.tracer.id_bound();
         // Each group has its name in the names of the values: that of its optimizer.
         self.tracer.at(self.plan.location, || {
             let (indices, gradients): (Vec<usize>, Vec<Tensor>) = gradients.into_iter().unzip();
@@ -166,6 +203,9 @@ impl<'a> Step<'a> {
                 }
             }
         });
+        if let Some(health) = &self.health {
+            health.borrow_mut().skipped.push(bound..self.tracer.id_bound());
+        }
     }
 
     /// Moves the parameters of one group.

@@ -88,6 +88,93 @@ fn norms_are_those_of_pytorch() {
 }
 
 #[test]
+fn programs_of_the_users_are_measured_too() {
+    let model = net();
+    let (x, y) = batch();
+    let mode: Mode = |t| t;
+    let modes: [Mode; 3] = [mode, |t| t.eager(true), |t| t.reference()];
+    for mode in modes {
+        let trainer = mode(Trainer::with_programs(&model).optimizer(Sgd::new(0.1)).clip_norm(0.1));
+        let mut trainer = trainer
+            .training_program("train", |step, batch| {
+                let loss = mse(&model.forward(&batch[0]), &batch[1]);
+                step.minimize("others", &loss);
+                vec![loss, batch[0].sum(..)]
+            })
+            .build()
+            .unwrap();
+        trainer.set_parameters(&self::trainer(&model, |t| t).parameters().into_iter().collect()).unwrap();
+        let (results, health) = trainer.run_with_health("train", &[&x, &y]).unwrap();
+        assert_eq!((results.len(), health.len(), trainer.n_steps()), (2, 1, 1));
+        assert!((results[0].get(0).as_f64() - 0.137_736_98).abs() < 1e-6);
+        check_norms(&health[0]);
+    }
+}
+
+struct Pair {
+    g: Net,
+    d: Net,
+}
+kiln::parameters!(Pair { g, d });
+
+/// In one program, the second network learns from the first, and the first then through the second as it has become.
+#[test]
+fn each_of_two_losses_has_its_norms() {
+    let pair = Pair { g: net(), d: Net { fc1: Linear::new(2, 4), fc2: Linear::new(4, 1) } };
+    let losses = |real: &Tensor, noise: &Tensor| {
+        let made = pair.g.forward(noise);
+        let d_loss =
+            pair.d.forward(real).square().mean(..) + (1.0 - pair.d.forward(&made.detach())).square().mean(..);
+        (d_loss, made)
+    };
+    let trainer = || {
+        Trainer::with_programs(&pair)
+            .optimizer_of("d", Adam::new(0.1))
+            .optimizer_of("g", Sgd::new(0.1))
+            .training_program("both", |step, batch| {
+                let (d_loss, made) = losses(&batch[0], &batch[1]);
+                step.minimize("d", &d_loss);
+                step.minimize("g", &pair.d.forward(&made).square().mean(..));
+                vec![d_loss]
+            })
+            .training_program("d", |step, batch| {
+                let (d_loss, _) = losses(&batch[0], &batch[1]);
+                step.minimize("d", &d_loss);
+                vec![]
+            })
+            .training_program("g", |step, batch| {
+                step.minimize("g", &pair.d.forward(&pair.g.forward(&batch[0])).square().mean(..));
+                vec![]
+            })
+            .build()
+            .unwrap()
+    };
+    let (real, noise) = (sines(&[2, 2], 1.0), sines(&[2, 3], 0.5));
+    let (mut together, mut apart) = (trainer(), trainer());
+    let (_, both) = together.run_with_health("both", &[&real, &noise]).unwrap();
+    let (_, d) = apart.run_with_health("d", &[&real, &noise]).unwrap();
+    let (_, g) = apart.run_with_health("g", &noise).unwrap();
+    let parameters = |health: &Health| health.gradients.iter().map(|of| of.name.clone()).collect::<Vec<_>>();
+    assert_eq!(parameters(&both[0]), ["d.fc1.weight", "d.fc1.bias", "d.fc2.weight", "d.fc2.bias"]);
+    assert_eq!(parameters(&both[1]), ["g.fc1.weight", "g.fc1.bias", "g.fc2.weight", "g.fc2.bias"]);
+    let activations =
+        |health: &Health| health.activations.iter().map(|of| of.name.clone()).collect::<Vec<_>>();
+    assert!(activations(&both[0]).iter().any(|name| name == "d.fc1"), "{:?}", activations(&both[0]));
+    assert_eq!((both.len(), d.len(), g.len()), (2, 1, 1));
+    for (found, expected) in both.iter().zip(d.iter().chain(&g)) {
+        for (found, expected) in found.gradients.iter().zip(&expected.gradients) {
+            assert!((found.norm - expected.norm).abs() < 1e-6, "{found:?} {expected:?}");
+            assert!((found.parameter_norm - expected.parameter_norm).abs() < 1e-6, "{found:?} {expected:?}");
+        }
+        let norm = |health: &Health, name: &str| {
+            let of = health.activations.iter().find(|of| of.name == name);
+            of.unwrap_or_else(|| panic!("{name} in {health}")).norm
+        };
+        assert!((norm(found, "d.fc2") - norm(expected, "d.fc2")).abs() < 1e-6);
+    }
+}
+
+#[test]
 fn a_step_with_health_is_a_step() {
     let model = net();
     let (x, y) = batch();
