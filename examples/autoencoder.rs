@@ -58,10 +58,10 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let images = f32(&[batch, 784]);
     let mut trainer = options.configure(trainer).compile(images.clone(), images)?;
 
-    let mut run = options.run("autoencoder", epochs, batches.n_batches(), out);
-    for epoch in 0..epochs {
+    let mut run = options.run("autoencoder", epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
         // What an image shall become is the image: no labels are needed.
-        for (x, _) in batches.epoch(epoch as u64) {
+        for (x, _) in batches.epoch(epoch as u64).prefetch(2) {
             run.step(trainer.step(&x, &x)?);
         }
         run.epoch(epoch, &mut trainer, |trainer, run| {

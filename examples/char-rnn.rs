@@ -6,74 +6,30 @@
 //! Source: A. Karpathy, *The Unreasonable Effectiveness of Recurrent Neural Networks*, 2015,
 //! <https://karpathy.github.io/2015/05/21/rnn-effectiveness/>.
 
-use kiln::cli::text::{Text, quoted};
+use kiln::cli::text::{self, Text, quoted};
 use kiln::cli::{CliError, Options, measure, sources};
-use kiln::data::{Loader, Remainder};
+use kiln::models::{CharModel, Memory};
 use kiln::prelude::*;
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Characters in a sequence.
 const LENGTH: usize = 64;
-/// Numbers that stand for a character.
-pub const WIDTH: usize = 128;
-/// Numbers that are remembered from one character to the next.
-pub const HIDDEN: usize = 256;
 
-/// A layer that goes through a sequence and remembers.
-pub trait Memory: Module {
-    /// The results of all steps, and the state after the last one.
-    fn remember(&self, x: &Tensor, state: Option<&[Tensor]>) -> (Tensor, Vec<Tensor>);
-}
-
-/// A vector for each character, memory, and scores for the next character.
-pub struct Writer<M> {
-    table: Embedding,
-    memory: M,
-    head: Linear,
-}
-
-impl<M: Module> Module for Writer<M> {
-    fn visit<'m>(&'m self, visitor: &mut kiln::nn::Visitor<'m>) {
-        visitor.child("table", &self.table);
-        visitor.child("memory", &self.memory);
-        visitor.child("head", &self.head);
-    }
-}
-
-impl<M: Memory> Writer<M> {
-    /// Scores `[n, t, characters]` for what follows each of the characters `[n, t]`, and the state after the last one.
-    fn read(&self, characters: &Tensor, state: Option<&[Tensor]>) -> (Tensor, Vec<Tensor>) {
-        let (remembered, state) = self.memory.remember(&self.table.forward(characters), state);
-        (self.head.forward(&remembered), state)
-    }
-}
-
-impl<M: Memory> Model for Writer<M> {
-    fn forward(&self, characters: &Tensor) -> Tensor {
-        self.read(characters, None).0
-    }
-}
-
-/// Trains a model with this memory, whose state has so many parts, and lets it write.
-pub fn learn<M: Memory>(
-    name: &str,
-    memory: M,
-    n_parts: usize,
-    options: &Options,
-    out: &mut dyn Write,
-) -> Result<(), CliError> {
+/// Trains a model with this memory and lets it write.
+pub fn learn<M: Memory>(name: &str, options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let text = Text::new(&sources::shakespeare(options)?)?;
-    let n = text.n_characters();
-    let model = Writer { table: Embedding::new(n, WIDTH), memory, head: Linear::new(HIDDEN, n) };
+    // A vector for each character, memory, and scores for the next character.
+    let model = CharModel::<M>::new(text.n_characters());
     let windows = |epoch| text.windows(LENGTH, options.seed, epoch, options.samples);
-    let batch = options.batch(32, windows(0)?.n_samples())?;
-    let (epochs, n_batches) = (options.epochs(5), windows(0)?.n_samples() / batch);
+    let first = windows(0)?;
+    let batch = options.batch(32, first.n_samples())?;
+    let batches = text::batches(&first, batch, options);
+    let epochs = options.epochs(5);
 
-    let trainer = Trainer::new(&model)
-        .loss(|scores, next| cross_entropy(&scores.flatten(0, 1), &next.flatten(0, 1)))
-        .optimizer(Adam::new(options.learning_rate(2e-3)))
-        .schedule(Cosine::new((epochs * n_batches) as u64).floor(0.05))
+    let trainer = model
+        .trainer(options.learning_rate(2e-3))
+        .schedule(Cosine::new((epochs * batches.n_batches()) as u64).floor(0.05))
         .clip_norm(1.0)
         // One character and the state before it: scores for the next one, and the state after it.
         .program("next", |batch| {
@@ -85,11 +41,11 @@ pub fn learn<M: Memory>(
     let mut trainer = options.configure(trainer).compile(tokens.clone(), tokens)?;
 
     let validation = text.validation(LENGTH, options.samples)?;
-    let mut run = options.run(name, epochs, n_batches, out);
-    for epoch in 0..epochs {
+    let mut run = options.run(name, epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
+        // The text is cut at other places in each epoch.
         let data = windows(epoch)?;
-        let batches = Loader::new(&data, batch).shuffled(options.seed).remainder(Remainder::Drop);
-        for (x, y) in batches.epoch(epoch as u64) {
+        for (x, y) in text::batches(&data, batch, options).epoch(epoch as u64).prefetch(2) {
             run.step(trainer.step(&x, &y)?);
         }
         run.epoch(epoch, &mut trainer, |trainer, run| {
@@ -98,7 +54,8 @@ pub fn learn<M: Memory>(
             Ok(format!("validation loss {loss:.4}"))
         })?;
     }
-    let mut state = vec![TensorData::new([1, 1, HIDDEN], vec![0f32; HIDDEN]); n_parts];
+    let nothing = TensorData::new([1, 1, CharModel::<M>::HIDDEN], vec![0f32; CharModel::<M>::HIDDEN]);
+    let mut state = vec![nothing; M::N_STATES];
     let written = text.write(options, |character| {
         let mut batch = vec![TensorData::new([1, 1], vec![character])];
         batch.append(&mut state);
@@ -111,15 +68,9 @@ pub fn learn<M: Memory>(
     run.finish(&trainer, format_args!("validation loss {loss:.4}"))
 }
 
-impl Memory for Rnn {
-    fn remember(&self, x: &Tensor, state: Option<&[Tensor]>) -> (Tensor, Vec<Tensor>) {
-        self.run(x, state)
-    }
-}
-
 /// Trains the model and lets it write.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
-    learn("char-rnn", Rnn::new(WIDTH, HIDDEN).batch_first(), 1, options, out)
+    learn::<Rnn>("char-rnn", options, out)
 }
 
 /// Trains with the options of the command line.

@@ -52,10 +52,10 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
 
     let noise = measure::noise([SHOWN[0], Dcgan::NOISE, 1, 1], options.seed);
     let path = options.picture("dcgan.png")?;
-    let mut run = options.run("dcgan", epochs, batches.n_batches(), out);
-    for epoch in 0..epochs {
+    let mut run = options.run("dcgan", epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
         let mut g_loss = 0.0;
-        for (real, _) in batches.epoch(epoch as u64) {
+        for (real, _) in batches.epoch(epoch as u64).prefetch(2) {
             run.step(trainer.run("discriminate", &real)?[0].get(0).as_f64() as f32);
             g_loss += trainer.run("generate", &real)?[0].get(0).as_f64() / batches.n_batches() as f64;
         }

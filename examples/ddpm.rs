@@ -91,9 +91,9 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let mut trainer = options.configure(trainer).compile(f32(&[batch, 1, 28, 28]), ())?;
 
     writeln!(out, "the schedule in {}", schedule.display())?;
-    let mut run = options.run("ddpm", epochs, batches.n_batches(), out);
-    for epoch in 0..epochs {
-        for (x, _) in batches.epoch(epoch as u64) {
+    let mut run = options.run("ddpm", epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
+        for (x, _) in batches.epoch(epoch as u64).prefetch(2) {
             run.step(trainer.step(&x, &())?);
         }
         run.epoch(epoch, &mut trainer, |_, _| Ok(""))?;

@@ -5,9 +5,8 @@
 //!
 //! Source: A. Karpathy, *nanoGPT*, 2022, <https://github.com/karpathy/nanoGPT>, the configuration for small machines.
 
-use kiln::cli::text::{Text, quoted};
+use kiln::cli::text::{self, Text, quoted};
 use kiln::cli::{CliError, Options, measure, sources};
-use kiln::data::{Loader, Remainder};
 use kiln::models::{Gpt, GptCache, GptConfig};
 use kiln::prelude::*;
 use std::io::Write;
@@ -59,20 +58,22 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let context = config.context;
     let model = Writer::new(config);
     let windows = |epoch| text.windows(context, options.seed, epoch, options.samples);
-    let batch = options.batch(12, windows(0)?.n_samples())?;
-    let (epochs, n_batches) = (options.epochs(3), windows(0)?.n_samples() / batch);
-    let n_steps = (epochs * n_batches) as u64;
+    let first = windows(0)?;
+    let batch = options.batch(12, first.n_samples())?;
+    let batches = text::batches(&first, batch, options);
+    let epochs = options.epochs(3);
+    let n_steps = (epochs * batches.n_batches()) as u64;
     let schedule = Cosine::new(n_steps).warm_up(n_steps.min(100)).floor(0.1);
     let trainer = model.trainer(options.learning_rate(1e-3)).schedule(schedule);
     let tokens = i64(&[batch, context]);
     let mut trainer = options.configure(trainer).compile(tokens.clone(), tokens)?;
 
     let validation = text.validation(context, options.samples)?;
-    let mut run = options.run("gpt", epochs, n_batches, out);
-    for epoch in 0..epochs {
+    let mut run = options.run("gpt", epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
+        // The text is cut at other places in each epoch.
         let data = windows(epoch)?;
-        let batches = Loader::new(&data, batch).shuffled(options.seed).remainder(Remainder::Drop);
-        for (x, y) in batches.epoch(epoch as u64) {
+        for (x, y) in text::batches(&data, batch, options).epoch(epoch as u64).prefetch(2) {
             run.step(trainer.step(&x, &y)?);
         }
         run.epoch(epoch, &mut trainer, |trainer, run| {

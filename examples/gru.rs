@@ -4,30 +4,15 @@
 //!
 //! Source: K. Cho and others, *Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation*, 2014.
 
-use kiln::cli::examples::char_rnn::{HIDDEN, Memory, WIDTH, learn};
+use kiln::cli::examples::char_rnn::learn;
 use kiln::cli::{CliError, Options};
 use kiln::prelude::*;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// The layer; its state has 1 part.
-struct Layer(Gru);
-
-impl Module for Layer {
-    fn visit<'m>(&'m self, visitor: &mut kiln::nn::Visitor<'m>) {
-        self.0.visit(visitor);
-    }
-}
-
-impl Memory for Layer {
-    fn remember(&self, x: &Tensor, state: Option<&[Tensor]>) -> (Tensor, Vec<Tensor>) {
-        self.0.run(x, state)
-    }
-}
-
 /// Trains the model and lets it write.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
-    learn("gru", Layer(Gru::new(WIDTH, HIDDEN).batch_first()), 1, options, out)
+    learn::<Gru>("gru", options, out)
 }
 
 /// Trains with the options of the command line.

@@ -1,8 +1,7 @@
 //! Overfitting and what helps against it: a few noisy points of a sine, a polynomial and a network that learn them by heart,
 //! and what each way of regularisation does to the loss on other points.
 //!
-//! `cargo run --release --example overfitting`, or `kiln train overfitting`, where `--epochs` counts steps on all points;
-//! `--save`, `--plot` and `--log` do nothing here
+//! `cargo run --release --example overfitting`, or `kiln train overfitting`, where `--epochs` counts steps on all points
 //!
 //! Source: C. Bishop, *Pattern Recognition and Machine Learning*, 2006, section 1.1, for the polynomial; I. Goodfellow, Y.
 //! Bengio, A. Courville, *Deep Learning*, 2016, chapter 7, for the rest.
@@ -238,6 +237,7 @@ fn compare(
 
 /// Trains models by all rules, and draws how their losses go.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
+    options.expect_no_files("overfitting")?;
     let seed = options.seed;
     let task = Task { train: sine(N_TRAIN, seed + 10)?, validation: sine(N_VALIDATION, seed + 20)? };
     draw_fits(&task, options, out)?;

@@ -37,8 +37,8 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
 
     let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(kiln::data::Remainder::Drop);
     let epochs = options.epochs(20);
-    let mut run = options.run("perceptron", epochs, batches.n_batches(), out);
-    for epoch in 0..epochs {
+    let mut run = options.run("perceptron", epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
         let mut n_mistakes = 0;
         for (x, y) in batches.epoch(epoch as u64) {
             let loss = trainer.step(&x, &y)?;

@@ -35,9 +35,9 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
         .program("decode", |z| vec![vae.decode(&z[0])]);
     let mut trainer = options.configure(trainer).compile(f32(&[batch, 784]), ())?;
 
-    let mut run = options.run("vae", epochs, batches.n_batches(), out);
-    for epoch in 0..epochs {
-        for (x, _) in batches.epoch(epoch as u64) {
+    let mut run = options.run("vae", epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
+        for (x, _) in batches.epoch(epoch as u64).prefetch(2) {
             run.step(trainer.step(&x, &())?);
         }
         run.epoch(epoch, &mut trainer, |trainer, run| {

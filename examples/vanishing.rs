@@ -1,7 +1,7 @@
 //! Why deep networks need ways around their layers: the gradients of a plain network of thirty layers, of the same with
 //! residual connections, and of the same with batch normalization.
 //!
-//! `cargo run --release --example vanishing`, or `kiln train vanishing`; `--save`, `--plot` and `--log` do nothing here
+//! `cargo run --release --example vanishing`, or `kiln train vanishing`
 //!
 //! Sources: X. Glorot, Y. Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010; K. He and
 //! others, *Deep Residual Learning for Image Recognition*, 2016; S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
@@ -88,8 +88,8 @@ fn follow(
 
     let epochs = options.epochs(30);
     let mut norms_of_epochs = Vec::new();
-    let mut run = options.run(name, epochs, batches.n_batches(), out);
-    for epoch in 0..epochs {
+    let mut run = options.run(name, epochs, &batches, &mut trainer, out)?;
+    for epoch in run.epochs() {
         let mut norms = vec![0.0; DEPTH];
         for (x, y) in batches.epoch(epoch as u64) {
             // The norms are part of the compiled step: one number for each layer comes out of it, and no gradient.
@@ -123,8 +123,7 @@ fn follow(
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let networks =
         [("plain", Remedy::Nothing), ("residual", Remedy::Residual), ("batch norm", Remedy::BatchNorm)];
-    // One file of parameters or losses would be that of the last network only.
-    let options = &Options { save: None, plot: None, log: None, ..options.clone() };
+    options.expect_no_files("vanishing")?;
     let (mut by_layer, mut by_epoch) = (Vec::new(), Vec::new());
     for (name, remedy) in networks {
         let norms = follow(name, remedy, options, out)?;

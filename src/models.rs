@@ -3,7 +3,7 @@
 //! Their parameters have the names and shapes of the same models in PyTorch, so that a `state_dict` of one can be
 //! loaded into the other.
 
-mod char_lstm;
+mod char_model;
 mod dcgan;
 mod ddpm;
 mod gpt;
@@ -11,7 +11,7 @@ mod gpt_cache;
 mod resnet;
 mod vae;
 
-pub use char_lstm::CharLstm;
+pub use char_model::{CharGru, CharLstm, CharModel, CharRnn, Memory};
 pub use dcgan::{Dcgan, Discriminator, Generator};
 pub use ddpm::{Ddpm, DdpmBlock};
 pub use gpt::{Gpt, GptBlock, GptConfig};

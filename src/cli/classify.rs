@@ -4,7 +4,8 @@
 use super::error::CliError;
 use super::measure::{evaluate, first_samples};
 use super::options::Options;
-use crate::data::{Loader, Remainder, Split};
+use super::run::Run;
+use crate::data::{Batches, Loader, Remainder, Split};
 use crate::explain::{Explanation, Milliseconds};
 use crate::trainer::{Task, Trainer, TrainerBuilder};
 use kiln_ir::{TensorData, TensorType};
@@ -65,9 +66,9 @@ impl Classify<'_> {
 
         let batches = Loader::new(&train, batch).shuffled(options.seed).remainder(Remainder::Drop);
         let n_steps = epochs * batches.n_batches();
-        let mut run = options.run(self.name, epochs, batches.n_batches(), &mut *out);
-        for epoch in 0..epochs {
-            for (x, y) in batches.epoch(epoch as u64) {
+        let mut run = Run::new(self.name, options, epochs, &batches, &mut trainer, &mut *out)?;
+        for epoch in run.epochs() {
+            for (x, y) in loaded(batches.epoch(epoch as u64), x.n_bytes()) {
                 if self.decays {
                     trainer.set_learning_rate(rate * (1.0 - run.n_steps() as f64 / n_steps as f64));
                 }
@@ -91,6 +92,17 @@ impl Classify<'_> {
     }
 }
 
+/// Bytes of a batch from which on a thread makes the next ones: smaller ones are made sooner than handed over.
+const AHEAD: usize = 64 << 10;
+
+/// The batches, made ahead where that is worth a thread.
+fn loaded<'d>(
+    batches: Batches<'d>,
+    n_bytes: usize,
+) -> Box<dyn Iterator<Item = (TensorData, TensorData)> + 'd> {
+    if n_bytes < AHEAD { Box::new(batches) } else { Box::new(batches.prefetch(2)) }
+}
+
 /// Says what became of a model.
 pub fn describe(
     name: &str,
@@ -99,7 +111,7 @@ pub fn describe(
     time: Duration,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let parameters: usize = trainer.parameters().iter().map(|(_, value)| value.n_elements()).sum();
+    let parameters = trainer.n_parameters();
     writeln!(out, "{name}: {parameters} parameters, {n_train} samples to train on, {n_test} to test")?;
     let Some(executable) = trainer.executable(Task::Train) else {
         return Ok(writeln!(out, "traced for checks in {}; steps compute op by op", Milliseconds(time))?);

@@ -8,6 +8,7 @@ mod classify;
 mod dump;
 mod error;
 pub mod examples;
+mod history;
 pub mod measure;
 mod options;
 pub mod picture;

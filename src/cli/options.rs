@@ -2,11 +2,15 @@
 
 use super::error::CliError;
 use super::run::Run;
-use crate::trainer::{Trainer, TrainerBuilder};
+use crate::data::Loader;
+use crate::trainer::resume::{number, recalled_number};
+use crate::trainer::{Resume, Trainer, TrainerBuilder};
 use clap::Args;
+use kiln_ir::TensorData;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How a model is trained. What is not given is chosen by the example.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +43,13 @@ pub struct Options {
     /// Write the parameters to this file (safetensors), as the training goes on and at its end.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Write all that the training needs to go on to this file, after each epoch: `--resume` reads it.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Go on with the training that wrote this checkpoint, to the same bits as if it had never stopped. Further
+    /// checkpoints replace it, unless `--checkpoint` names another file.
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
     /// Draw the losses into this file.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
@@ -115,9 +126,48 @@ impl Options {
         Ok(self.out.join(file))
     }
 
-    /// Begins to follow a training of so many epochs of so many steps.
-    pub fn run<'a>(&'a self, name: &'a str, epochs: usize, steps: usize, out: &'a mut dyn Write) -> Run<'a> {
-        Run::new(name, self, [epochs, steps], out)
+    /// Says what is trained, and begins to follow a training of so many epochs of these batches, or goes on with that of a checkpoint: then the
+    /// trainer is as it was there, and [`epochs`](Run::epochs) are those that are left.
+    ///
+    /// Errors: the checkpoint cannot be read; it is of another training.
+    pub fn run<'a>(
+        &'a self,
+        name: &'a str,
+        n_epochs: usize,
+        batches: &Loader<'_>,
+        trainer: &mut Trainer<'_>,
+        out: &'a mut dyn Write,
+    ) -> Result<Run<'a>, CliError> {
+        let (parameters, steps) = (trainer.n_parameters(), batches.n_batches());
+        writeln!(out, "{name}: {parameters} parameters, {n_epochs} epochs of {steps} steps")?;
+        Run::new(name, self, n_epochs, batches, trainer, out)
+    }
+
+    /// Where checkpoints go.
+    pub(super) fn checkpoint(&self) -> Option<&Path> {
+        self.checkpoint.as_deref().or(self.resume.as_deref())
+    }
+
+    /// What a checkpoint remembers of the options.
+    pub(super) fn chosen(&self) -> Chosen {
+        Chosen([("lr", self.lr), ("samples", self.samples.map(f64::from))])
+    }
+
+    /// Errors: a file was asked for that is about one training. For examples that consist of several.
+    pub fn expect_no_files(&self, name: &str) -> Result<(), CliError> {
+        let files = [
+            ("--save", &self.save),
+            ("--checkpoint", &self.checkpoint),
+            ("--resume", &self.resume),
+            ("--plot", &self.plot),
+            ("--log", &self.log),
+        ];
+        match files.iter().find(|(_, file)| file.is_some()) {
+            Some((option, _)) => Err(CliError::Arguments(format!(
+                "`{name}` trains several models, and `{option}` is for one; its pictures go to the directory of `--out`"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Writes the parameters where the user wants them.
@@ -126,6 +176,28 @@ impl Options {
             Some(path) => Ok(trainer.save(path)?),
             None => Ok(()),
         }
+    }
+}
+
+/// Options that the bits of a training depend on, beside seed and batch size, which are part of its position: their names,
+/// and what was given.
+pub(super) struct Chosen([(&'static str, Option<f64>); 2]);
+
+impl Resume for Chosen {
+    fn remembered(&self) -> Vec<(String, TensorData)> {
+        self.0.iter().map(|(name, value)| number(name, value.unwrap_or(f64::NAN))).collect()
+    }
+
+    /// Nothing goes on from these: they must be the same.
+    fn recall(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), String> {
+        let words = |value: Option<f64>| value.map_or("not given".to_string(), |value| value.to_string());
+        for (name, here) in self.0 {
+            let there = Some(recalled_number::<f64>(values, name)?).filter(|value| !value.is_nan());
+            if there != here {
+                return Err(format!("`--{name}` was {} there, and is {} here", words(there), words(here)));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,19 @@
-//! One training as its user sees it: progress, lines about how things are, the curve of the losses, files at the end.
+//! One training as its user sees it: progress, lines about how things are, checkpoints, files at the end.
 
 use super::error::CliError;
+use super::history::History;
 use super::options::Options;
 use super::plot::Chart;
 use super::progress::Progress;
+use crate::data::{Loader, Position};
+use crate::error::Error;
 use crate::explain::threads;
 use crate::log::Log;
-use crate::trainer::Trainer;
+use crate::trainer::{Resume, ResumeError, ResumeProblem, Trainer};
 use std::fmt::Display;
 use std::io::Write;
+use std::ops::Range;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Follows a training.
@@ -17,60 +22,81 @@ pub struct Run<'a> {
     options: &'a Options,
     out: &'a mut dyn Write,
     progress: Progress,
-    n_steps: usize,
-    /// Losses since the last line: their sum and number.
-    recent: (f64, usize),
-    curves: Vec<(String, Vec<(f64, f64)>)>,
+    n_epochs: usize,
+    /// How many epochs have ended.
+    position: Position,
+    history: History,
     log: Option<Log>,
-    /// Time of steps, that of measurements left out.
-    training: Duration,
     since: Instant,
+    /// When the last checkpoint was written.
+    kept: Option<Instant>,
 }
 
-/// The name of the curve of the losses of steps.
-const TRAINING: &str = "training";
+/// Time between two checkpoints where epochs are shorter.
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(1);
+
+/// The name of the position in the data in a checkpoint.
+const POSITION: &str = "position";
 
 impl<'a> Run<'a> {
+    /// Begins to follow a training, or goes on with that of the checkpoint that the options name.
     pub(super) fn new(
         name: &'a str,
         options: &'a Options,
-        [epochs, steps]: [usize; 2],
+        n_epochs: usize,
+        batches: &Loader<'_>,
+        trainer: &mut Trainer<'_>,
         out: &'a mut dyn Write,
-    ) -> Run<'a> {
-        Run {
+    ) -> Result<Run<'a>, CliError> {
+        let mut run = Run {
             name,
             options,
             out,
-            progress: Progress::new(epochs, steps),
-            n_steps: 0,
-            recent: (0.0, 0),
-            curves: vec![(TRAINING.to_string(), Vec::new())],
+            progress: Progress::new(n_epochs, batches.n_batches()),
+            n_epochs,
+            position: batches.start(),
+            history: History::new(),
             log: None,
-            training: Duration::ZERO,
             since: Instant::now(),
+            kept: None,
+        };
+        if let Some(path) = &options.resume {
+            run.resume(path, trainer)?;
         }
+        run.since = Instant::now();
+        Ok(run)
+    }
+
+    /// Goes on with the training that wrote a checkpoint.
+    fn resume(&mut self, path: &Path, trainer: &mut Trainer<'_>) -> Result<(), CliError> {
+        let mut chosen = self.options.chosen();
+        let beside: &mut [(&str, &mut dyn Resume)] =
+            &mut [(POSITION, &mut self.position), ("options", &mut chosen), ("history", &mut self.history)];
+        trainer.load_training(path, beside).map_err(cannot_resume)?;
+        self.progress.advance(self.history.n_steps);
+        let (done, all) = (self.position.epoch, self.n_epochs);
+        self.say(format_args!("resumed   after epoch {done} of {all}, from {}", path.display()))
+    }
+
+    /// The epochs that the training still has before it.
+    pub fn epochs(&self) -> Range<usize> {
+        (self.position.epoch as usize).min(self.n_epochs)..self.n_epochs
     }
 
     /// Takes note of a step and its loss.
     pub fn step(&mut self, loss: f32) {
-        self.curves[0].1.push((self.n_steps as f64, f64::from(loss)));
-        self.recent = (self.recent.0 + f64::from(loss), self.recent.1 + 1);
-        self.n_steps += 1;
+        self.history.step(f64::from(loss));
         self.progress.advance(1);
     }
 
     /// How many steps there were.
     pub fn n_steps(&self) -> usize {
-        self.n_steps
+        self.history.n_steps
     }
 
     /// Adds a point at the present step to a curve beside that of the training losses.
     pub fn point(&mut self, curve: &str, value: f64) {
-        let point = (self.n_steps as f64, value);
-        match self.curves.iter_mut().find(|(name, _)| name == curve) {
-            Some((_, points)) => points.push(point),
-            None => self.curves.push((curve.to_string(), vec![point])),
-        }
+        self.history.point(curve, value);
     }
 
     /// Ends an epoch, counted from 0. Where it is due, `measure` says in words how good the model is, which is shown
@@ -82,19 +108,33 @@ impl<'a> Run<'a> {
         trainer: &mut Trainer<'m>,
         measure: impl FnOnce(&mut Trainer<'m>, &mut Run<'a>) -> Result<T, CliError>,
     ) -> Result<(), CliError> {
-        if !self.progress.wants(epoch + 1) {
-            return Ok(());
+        self.history.training += self.since.elapsed();
+        let is_due = self.progress.wants(epoch + 1);
+        if is_due {
+            let text = measure(trainer, self)?;
+            let loss = self.history.take_mean_loss();
+            self.log(epoch, loss)?;
+            let text = format!("loss {loss:.4}  {text}");
+            self.progress.show(epoch + 1, text.trim_end(), self.out)?;
+            // Written beside and renamed: whoever stops the program has the last file, whole.
+            self.options.save(trainer)?;
         }
-        self.training += self.since.elapsed();
-        let text = measure(trainer, self)?;
-        let (sum, n) = std::mem::take(&mut self.recent);
-        let loss = sum / n as f64;
-        self.log(epoch, loss)?;
-        let text = format!("loss {loss:.4}  {text}");
-        self.progress.show(epoch + 1, text.trim_end(), self.out)?;
-        // Written beside and renamed: whoever stops the program has the last file, whole.
-        self.options.save(trainer)?;
+        self.position = self.position.next_epoch();
+        if is_due || self.kept.is_none_or(|kept| kept.elapsed() >= BETWEEN_CHECKPOINTS) {
+            self.keep(trainer)?;
+        }
         self.since = Instant::now();
+        Ok(())
+    }
+
+    /// Writes a checkpoint, if the user wants some.
+    fn keep(&mut self, trainer: &Trainer<'_>) -> Result<(), CliError> {
+        let Some(path) = self.options.checkpoint() else { return Ok(()) };
+        let chosen = self.options.chosen();
+        let beside: &[(&str, &dyn Resume)] =
+            &[(POSITION, &self.position), ("options", &chosen), ("history", &self.history)];
+        trainer.save_training(path, beside)?;
+        self.kept = Some(Instant::now());
         Ok(())
     }
 
@@ -103,11 +143,17 @@ impl<'a> Run<'a> {
         let Some(path) = &self.options.log else { return Ok(()) };
         let log = match &mut self.log {
             Some(log) => log,
-            None => self.log.insert(Log::create(path, &["epoch", "step", "loss", "measured"])?),
+            None => {
+                let columns = ["epoch", "step", "loss", "measured"];
+                // Rows that were written after the checkpoint come again.
+                self.log.insert(match self.options.resume {
+                    Some(_) => Log::resume(path, &columns, epoch as u64 + 1)?,
+                    None => Log::create(path, &columns)?,
+                })
+            }
         };
-        let measured =
-            self.curves.get(1).and_then(|(_, points)| points.last()).map_or(f64::NAN, |point| point.1);
-        Ok(log.write(&[(epoch + 1) as f64, self.n_steps as f64, loss, measured])?)
+        let measured = self.history.last_measured().unwrap_or(f64::NAN);
+        Ok(log.write(&[(epoch + 1) as f64, self.history.n_steps as f64, loss, measured])?)
     }
 
     /// Writes a line.
@@ -119,45 +165,46 @@ impl<'a> Run<'a> {
     /// Ends the training: says what the model has come to, and writes the files that were asked for.
     pub fn finish(self, trainer: &Trainer<'_>, result: impl Display) -> Result<(), CliError> {
         self.progress.finish();
-        let Run { name, options, out, n_steps, training, .. } = self;
-        let (seconds, threads) = (training.as_secs_f64(), threads(trainer.threads()));
-        writeln!(out, "{result} after {n_steps} steps in {seconds:.2} s, {threads}")?;
+        let Run { name, options, out, history, kept, .. } = self;
+        let (seconds, threads) = (history.training.as_secs_f64(), threads(trainer.threads()));
+        writeln!(out, "{result} after {} steps in {seconds:.2} s, {threads}", history.n_steps)?;
         options.save(trainer)?;
         if let Some(path) = &options.save {
             writeln!(out, "parameters saved to {}", path.display())?;
         }
+        if let (Some(path), Some(_)) = (options.checkpoint(), kept) {
+            writeln!(out, "checkpoint written to {}", path.display())?;
+        }
         if let Some(path) = &options.plot {
-            let curves: Vec<_> =
-                self.curves.iter().map(|(name, points)| (&**name, averaged(points))).collect();
-            Chart::new(name, "step", "loss").draw(path, &curves)?;
+            Chart::new(name, "step", "loss").draw(path, &history.drawn())?;
             writeln!(out, "losses drawn in {}", path.display())?;
         }
         Ok(())
     }
 }
 
-/// A curve of more points is drawn as means of neighbours: losses of single steps scatter, and files stay small.
-const MAX_POINTS: usize = 200;
-
-fn averaged(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mean = |of: fn(&(f64, f64)) -> f64, group: &[(f64, f64)]| {
-        group.iter().map(of).sum::<f64>() / group.len() as f64
+/// Why a training does not go on, in the words of the command line.
+fn cannot_resume(error: Error) -> CliError {
+    let Error::File(error) = error else { return error.into() };
+    let error = match error.downcast::<ResumeError>() {
+        Ok(error) => *error,
+        Err(other) => return Error::File(other).into(),
     };
-    let groups = points.chunks(points.len().div_ceil(MAX_POINTS).max(1));
-    groups.map(|group| (mean(|point| point.0, group), mean(|point| point.1, group))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_curves_are_means_of_neighbours() {
-        let points: Vec<(f64, f64)> = (0..1000).map(|step| (step as f64, (step % 2) as f64)).collect();
-        let drawn = averaged(&points);
-        assert_eq!(drawn.len(), MAX_POINTS);
-        assert_eq!(drawn[0], (2.0, 0.4));
-        assert_eq!(averaged(&points[..3]), points[..3]);
-        assert!(averaged(&[]).is_empty());
-    }
+    let problem = match error.problem {
+        ResumeProblem::ParametersOnly => {
+            "holds parameters only, as `--save` writes them; `--resume` reads what `--checkpoint` writes"
+                .to_string()
+        }
+        ResumeProblem::Missing { .. } => {
+            "is of a training that was not written by `--checkpoint`".to_string()
+        }
+        ResumeProblem::Beside { name, problem } if name == POSITION => {
+            format!("{problem}: `--batch` and `--seed` must be as they were")
+        }
+        ResumeProblem::Beside { problem, .. } => problem,
+        problem @ (ResumeProblem::OtherModel(_) | ResumeProblem::OtherTraining(_)) => {
+            format!("{problem}{}", problem.lines())
+        }
+    };
+    CliError::file(&error.path, problem)
 }

@@ -38,13 +38,15 @@ pub enum Remainder {
 
 /// How far a training is in its data: batches of an epoch that it has seen, after whole epochs.
 ///
-/// Saved beside the [state of a trainer](crate::Trainer::save_training), it lets a training go on where it stopped:
+/// Saved beside the [state of a trainer](crate::Trainer::save_training), it lets a training go on where it stopped. It
+/// knows the seed and the batch size of the loader at whose [`start`](Loader::start) it began: one that is read from the
+/// file of a training with others would be at another place, and is refused.
 ///
 /// ```
-/// # use kiln::data::{Loader, Position, digits};
+/// # use kiln::data::{Loader, digits};
 /// # let train = digits().train;
 /// let loader = Loader::new(&train, 64).shuffled(0);
-/// let mut position = Position::default();
+/// let mut position = loader.start();
 /// while position.epoch < 2 {
 ///     for (x, y) in loader.rest(position) {
 ///         // A step of training.
@@ -53,18 +55,22 @@ pub enum Remainder {
 ///     position = position.next_epoch();
 /// }
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The epoch, from 0.
     pub epoch: u64,
     /// How many of its batches were seen.
     pub batch: u64,
+    /// Samples of a batch.
+    pub(crate) batch_size: u64,
+    /// What the order of the samples follows from; nothing when it is that of the data set.
+    pub(crate) seed: Option<u64>,
 }
 
 impl Position {
     /// Where the next epoch begins.
     pub fn next_epoch(self) -> Position {
-        Position { epoch: self.epoch + 1, batch: 0 }
+        Position { epoch: self.epoch + 1, batch: 0, ..self }
     }
 }
 
@@ -115,6 +121,11 @@ impl<'data> Loader<'data> {
         };
         order.truncate(self.n_used());
         Batches { data: self.data, batch_size: self.batch_size, order, n_done: 0 }
+    }
+
+    /// Before the first batch of the first epoch.
+    pub fn start(&self) -> Position {
+        Position { epoch: 0, batch: 0, batch_size: self.batch_size as u64, seed: self.seed }
     }
 
     /// The batches that follow a position in its epoch.
@@ -243,7 +254,7 @@ mod tests {
         let loader = Loader::new(&data, 6).shuffled(1);
         let whole: Vec<_> = loader.epoch(3).collect();
         for batch in 0..6 {
-            let rest: Vec<_> = loader.rest(Position { epoch: 3, batch }).collect();
+            let rest: Vec<_> = loader.rest(Position { epoch: 3, batch, ..loader.start() }).collect();
             assert_eq!(rest, whole[(batch as usize).min(4)..]);
         }
     }

@@ -67,7 +67,7 @@ pub enum ResumeProblem {
 
 impl ResumeProblem {
     /// The lines after the user's.
-    fn lines(&self) -> String {
+    pub(crate) fn lines(&self) -> String {
         match self {
             ResumeProblem::OtherModel(differences) | ResumeProblem::OtherTraining(differences) => {
                 lines(differences)
@@ -164,7 +164,7 @@ impl Trainer<'_> {
     /// needed to go on, bit by bit, as if it had never stopped.
     ///
     /// ```
-    /// use kiln::data::{Loader, Position, digits};
+    /// use kiln::data::{Loader, digits};
     /// use kiln::optim::Plateau;
     /// use kiln::prelude::*;
     ///
@@ -175,7 +175,7 @@ impl Trainer<'_> {
     /// let model = Linear::new(64, 10);
     /// let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3));
     /// let mut trainer = trainer.compile(f32(&[256, 64]), i64(&[256]))?;
-    /// let (mut position, mut plateau) = (Position::default(), Plateau::new());
+    /// let (mut position, mut plateau) = (loader.start(), Plateau::new());
     /// if path.exists() {
     ///     trainer.load_training(&path, &mut [("position", &mut position), ("plateau", &mut plateau)])?;
     /// }

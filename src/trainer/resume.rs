@@ -80,12 +80,34 @@ impl Resume for Vec<f64> {
 
 impl Resume for Position {
     fn remembered(&self) -> Vec<(String, TensorData)> {
-        vec![count("epoch", self.epoch), count("batch", self.batch)]
+        let mut values = vec![
+            count("epoch", self.epoch),
+            count("batch", self.batch),
+            count("batch_size", self.batch_size),
+        ];
+        values.extend(self.seed.map(|seed| count("seed", seed)));
+        values
     }
 
+    /// Errors as well when the file is of a loader with another batch size or seed: the samples come in another order there.
     fn recall(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), String> {
         let (epoch, batch) = (recalled_count(values, "epoch")?, recalled_count(values, "batch")?);
-        *self = Position { epoch, batch };
+        let batch_size = recalled_count(values, "batch_size")?;
+        if batch_size != self.batch_size {
+            return Err(format!("its batches have {batch_size} samples, here they have {}", self.batch_size));
+        }
+        let seed = values.contains_key("seed").then(|| recalled_count(values, "seed")).transpose()?;
+        if seed != self.seed {
+            let order = |seed: Option<u64>| {
+                seed.map_or("as it is in the data".to_string(), |seed| format!("drawn from seed {seed}"))
+            };
+            return Err(format!(
+                "its order of the samples is {}, here it is {}",
+                order(seed),
+                order(self.seed)
+            ));
+        }
+        *self = Position { epoch, batch, ..*self };
         Ok(())
     }
 }

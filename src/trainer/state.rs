@@ -14,6 +14,12 @@ impl Trainer<'_> {
         self.plan.parameters.iter().enumerate().map(value).collect()
     }
 
+    /// How many numbers the parameters are; statistics and other buffers are not counted.
+    pub fn n_parameters(&self) -> usize {
+        let parameters = self.plan.parameters.iter().zip(&self.plan.state).filter(|(of, _)| !of.is_buffer);
+        parameters.map(|(_, value)| value.ty.n_elements()).sum()
+    }
+
     /// One parameter.
     ///
     /// Errors: the model has none of this name.

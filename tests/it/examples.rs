@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// A directory with data of the forms of MNIST, the table of breast cancers and tiny Shakespeare.
-fn data() -> tempfile::TempDir {
+pub(crate) fn data() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let write = |path: &str, contents: &[u8]| {
         let path = directory.path().join(path);

@@ -1,6 +1,8 @@
 //! Tests across crates: what a user sees, against recorded numbers and the reference interpreter.
 
 #[cfg(feature = "cli")]
+mod checkpoints;
+#[cfg(feature = "cli")]
 mod cli;
 mod compiled;
 mod errors;

@@ -39,11 +39,10 @@ const EPOCHS: u64 = 6;
 const COLUMNS: [&str; 3] = ["step", "loss", "rate"];
 
 /// What stands beside the trainer.
-#[derive(Default)]
 struct Beside {
     position: Position,
     plateau: Plateau,
-    stopping: Option<EarlyStopping>,
+    stopping: EarlyStopping,
     loss: Mean,
 }
 
@@ -55,9 +54,13 @@ fn train(directory: &Path, pause: Duration) -> Vec<(String, TensorData)> {
     let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(AdamW::new(0.02)).seed(7).threads(2);
     let trainer = trainer.schedule(Cosine::new(40).warm_up(4)).accumulate(2).average(0.9);
     let mut trainer = trainer.compile(f32(&[16, 6]), i64(&[16])).unwrap();
-    let mut beside = Beside { stopping: Some(EarlyStopping::new(100)), ..Beside::default() };
+    let mut beside = Beside {
+        position: loader.start(),
+        plateau: Plateau::new(),
+        stopping: EarlyStopping::new(100),
+        loss: Mean::new(),
+    };
     let Beside { position, plateau, stopping, loss } = &mut beside;
-    let stopping = stopping.as_mut().unwrap();
     let file = directory.join("training.safetensors");
     if file.exists() {
         let beside: &mut [(&str, &mut dyn Resume)] =
@@ -217,5 +220,32 @@ fn numbers_keep_all_their_bits() {
     again(&plateau, &mut other);
     for measure in [4.0, 5.0, 0.5, 0.6] {
         assert_eq!(plateau.observe(measure), other.observe(measure));
+    }
+}
+
+#[test]
+fn a_position_in_other_batches_is_refused() {
+    let data = data();
+    let loader = Loader::new(&data, 16).shuffled(5);
+    let mut position = loader.start().next_epoch();
+    position.batch = 3;
+    let mut other = loader.start();
+    again(&position, &mut other);
+    assert_eq!(other, position);
+    let values: BTreeMap<String, TensorData> = position.remembered().into_iter().collect();
+    for (loader, problem) in [
+        (Loader::new(&data, 8).shuffled(5), "its batches have 16 samples, here they have 8"),
+        (
+            Loader::new(&data, 16).shuffled(6),
+            "its order of the samples is drawn from seed 5, here it is drawn from seed 6",
+        ),
+        (
+            Loader::new(&data, 16),
+            "its order of the samples is drawn from seed 5, here it is as it is in the data",
+        ),
+    ] {
+        let mut position = loader.start();
+        assert_eq!(position.recall(&values), Err(problem.to_string()));
+        assert_eq!(position, loader.start());
     }
 }

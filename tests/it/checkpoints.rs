@@ -1,0 +1,132 @@
+//! Trainings of the command line that are stopped, and go on.
+
+use crate::cli::{kiln_in, texts};
+use crate::examples::data;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const LOG: &str = "log.csv";
+const CHECKPOINT: &str = "training.safetensors";
+
+/// What the tests train: with the files that a training leaves.
+fn arguments<'a>(example: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    let files = ["--save", "model.safetensors", "--log", LOG, "--plot", "loss.svg", "--threads", "1"];
+    [&["train"][..], example, &files, more].concat()
+}
+
+/// Trains in a process that is killed when the log has so many rows.
+fn train_and_kill(directory: &Path, arguments: &[&str], n_rows: usize) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .args(arguments)
+        .current_dir(directory)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let rows = || fs::read_to_string(directory.join(LOG)).unwrap_or_default().lines().count();
+    while rows() <= n_rows {
+        assert!(child.try_wait().unwrap().is_none(), "the training came to its end");
+        assert!(start.elapsed() < Duration::from_secs(120), "the training does not get on");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The last lines of a training, without the time that it took.
+fn result(out: &str) -> String {
+    let line = out.lines().find(|line| line.contains(" steps in ")).unwrap_or_else(|| panic!("{out}"));
+    line.split(" in ").next().unwrap().to_string()
+}
+
+/// Trains an example to its end in one directory; in another it is killed twice and goes on. All files must be the same.
+#[track_caller]
+fn assert_same_when_killed(example: &[&str], kills: [usize; 2], files: &[&str]) {
+    let root = data();
+    let [whole, killed]: [PathBuf; 2] = ["whole", "killed"].map(|name| root.path().join(name));
+    [&whole, &killed].into_iter().for_each(|path| fs::create_dir(path).unwrap());
+    let (expected, _) = texts(0, &kiln_in(&whole, &arguments(example, &[])));
+    train_and_kill(&killed, &arguments(example, &["--checkpoint", CHECKPOINT]), kills[0]);
+    let resume = arguments(example, &["--resume", CHECKPOINT]);
+    train_and_kill(&killed, &resume, kills[1]);
+    let (found, _) = texts(0, &kiln_in(&killed, &resume));
+    assert!(found.contains("resumed   after epoch "), "{found}");
+    assert!(found.contains("checkpoint written to training.safetensors"), "{found}");
+    assert_eq!(result(&found), result(&expected));
+    for file in [LOG, "model.safetensors", "loss.svg"].iter().chain(files) {
+        let [found, expected] = [&killed, &whole].map(|directory| fs::read(directory.join(file)).unwrap());
+        assert!(found == expected, "{file} differs: {} and {} bytes", found.len(), expected.len());
+    }
+    // There is nothing left to train, and the result is the same.
+    let (again, _) = texts(0, &kiln_in(&killed, &resume));
+    assert_eq!(result(&again), result(&expected));
+    assert!(!again.contains("\nepoch "), "{again}");
+}
+
+#[test]
+fn a_classifier_that_is_killed_goes_on_to_the_same_bits() {
+    // The learning rate falls from step to step.
+    assert_same_when_killed(&["digits-mlp", "--epochs", "12", "--batch", "3"], [2, 6], &[]);
+}
+
+#[test]
+fn adversaries_that_are_killed_go_on_to_the_same_bits() {
+    // Two optimizers, dropout, random images, batches that a thread makes.
+    let example = ["gan", "--data", "..", "--epochs", "16", "--batch", "4"];
+    assert_same_when_killed(&example, [3, 9], &["out/gan.png"]);
+}
+
+#[test]
+fn a_writer_that_is_killed_goes_on_to_the_same_bits() {
+    // A schedule, and a text that is cut at other places in each epoch.
+    let example = ["gru", "--data", "..", "--epochs", "8", "--batch", "4", "--length", "5"];
+    assert_same_when_killed(&example, [2, 5], &[]);
+}
+
+#[test]
+fn a_checkpoint_of_another_training_is_refused_in_words() {
+    let directory = data();
+    let run = |code, arguments: &[&str]| texts(code, &kiln_in(directory.path(), arguments)).1;
+    let train = ["train", "xor", "--epochs", "20", "--threads", "1"];
+    run(0, &[&train[..], &["--checkpoint", "a.safetensors", "--save", "model.safetensors"]].concat());
+    for (more, problem) in [
+        (
+            &["--batch", "2"][..],
+            "its batches have 4 samples, here they have 2: `--batch` and `--seed` must be as they were",
+        ),
+        (
+            &["--seed", "7"],
+            "its order of the samples is drawn from seed 0, here it is drawn from seed 7: `--batch` and `--seed` must be \
+             as they were",
+        ),
+        (&["--lr", "0.1"], "`--lr` was not given there, and is 0.1 here"),
+        (&["--samples", "4"], "`--samples` was not given there, and is 4 here"),
+    ] {
+        let err = run(1, &[&train[..], &["--resume", "a.safetensors"], more].concat());
+        assert_eq!(err, format!("error: a.safetensors: {problem}\n"));
+    }
+    let err = run(1, &["train", "digits-mlp", "--resume", "a.safetensors"]);
+    assert!(err.starts_with("error: a.safetensors: is of another model\n   | fc1.weight: f32[8, 2] in the file, f32[128, 64] here\n"), "{err}");
+    let err = run(1, &[&train[..], &["--resume", "model.safetensors"]].concat());
+    assert!(
+        err.starts_with("error: model.safetensors: holds parameters only, as `--save` writes them"),
+        "{err}"
+    );
+    let err = run(1, &[&train[..], &["--resume", "nothing.safetensors"]].concat());
+    assert!(err.starts_with("error: nothing.safetensors: No such file"), "{err}");
+    for example in ["vanishing", "overfitting"] {
+        let err = run(1, &["train", example, "--checkpoint", "b.safetensors"]);
+        assert!(err.contains("trains several models, and `--checkpoint` is for one"), "{err}");
+    }
+    // More epochs are no other training; checkpoints go to another file if one is named.
+    let more = ["train", "xor", "--epochs", "30", "--threads", "1"];
+    let more = [&more[..], &["--resume", "a.safetensors", "--checkpoint", "b.safetensors"]].concat();
+    let (out, _) = texts(0, &kiln_in(directory.path(), &more));
+    assert!(out.contains("resumed   after epoch 20 of 30, from a.safetensors"), "{out}");
+    assert!(
+        out.contains(" after 30 steps in ") && out.contains("checkpoint written to b.safetensors"),
+        "{out}"
+    );
+}
