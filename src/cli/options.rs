@@ -139,7 +139,9 @@ impl Options {
         out: &'a mut dyn Write,
     ) -> Result<Run<'a>, CliError> {
         let (parameters, steps) = (trainer.n_parameters(), batches.n_batches());
-        writeln!(out, "{name}: {parameters} parameters, {n_epochs} epochs of {steps} steps")?;
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
+        let of = format!("{n_epochs} epoch{} of {steps} step{}", plural(n_epochs), plural(steps));
+        writeln!(out, "{name}: {parameters} parameters, {of}")?;
         Run::new(name, self, n_epochs, batches, trainer, out)
     }
 
