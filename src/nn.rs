@@ -72,4 +72,6 @@ pub use recurrent::{
 pub use regularize::{ActivityRegularization, ChannelDropout, GaussianNoise, Residual};
 pub use sequential::Sequential;
 pub use simple::{Dropout, Flatten};
-pub use transformer::{TransformerDecoderLayer, TransformerEncoderLayer};
+pub use transformer::{
+    TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+};

@@ -1,4 +1,4 @@
-//! The layers of a transformer.
+//! The layers of a transformer, and stacks of them.
 //!
 //! Source: Vaswani and others, *Attention Is All You Need*, 2017, section 3; names and defaults are PyTorch's. With
 //! `norm_first` norms stand before attention and perceptron instead of after the sums, as in Xiong and others, *On Layer
@@ -170,5 +170,97 @@ impl TransformerDecoderLayer {
         let attend = |x: &Tensor| self.multihead_attn.attend(x, memory, memory, memory_mask);
         let x = self.options.around(&x, &self.norm2, attend);
         self.options.around(&x, &self.norm3, |x| self.options.perceptron(x, &self.linear1, &self.linear2))
+    }
+}
+
+/// Layers of an encoder one after the other, and a norm after the last one if there is one.
+///
+/// Parameters, as in PyTorch: `layers.0` and so on, `norm`. Shapes: as [`MultiheadAttention`].
+///
+/// ```
+/// use kiln::nn::{LayerNorm, TransformerEncoder, TransformerEncoderLayer};
+///
+/// let layer = || TransformerEncoderLayer::new(64, 4, 256).batch_first(true).norm_first(true);
+/// let encoder = TransformerEncoder::new(6, layer).norm(LayerNorm::new([64]));
+/// let names = kiln::nn::parameters_of(&encoder);
+/// assert_eq!(names[0].0, "layers.0.self_attn.in_proj_weight");
+/// ```
+#[derive(Debug)]
+pub struct TransformerEncoder {
+    /// The layers.
+    pub layers: Vec<TransformerEncoderLayer>,
+    /// After the last layer.
+    pub norm: Option<LayerNorm>,
+}
+crate::parameters!(TransformerEncoder { layers, norm });
+
+/// Layers of a decoder one after the other, and a norm after the last one if there is one.
+///
+/// Parameters, as in PyTorch: `layers.0` and so on, `norm`. Shapes: as [`MultiheadAttention`].
+#[derive(Debug)]
+pub struct TransformerDecoder {
+    /// The layers.
+    pub layers: Vec<TransformerDecoderLayer>,
+    /// After the last layer.
+    pub norm: Option<LayerNorm>,
+}
+crate::parameters!(TransformerDecoder { layers, norm });
+
+impl TransformerEncoder {
+    /// So many layers, each made by the function, without a norm after them.
+    pub fn new(n_layers: usize, layer: impl FnMut() -> TransformerEncoderLayer) -> TransformerEncoder {
+        TransformerEncoder { layers: std::iter::repeat_with(layer).take(n_layers).collect(), norm: None }
+    }
+
+    /// The same with a norm after the last layer.
+    pub fn norm(self, norm: LayerNorm) -> TransformerEncoder {
+        TransformerEncoder { norm: Some(norm), ..self }
+    }
+
+    /// The layers with a mask.
+    #[track_caller]
+    pub fn encode(&self, x: &Tensor, mask: &Mask) -> Tensor {
+        let mut y = x.clone();
+        for layer in &self.layers {
+            y = layer.encode(&y, mask);
+        }
+        normed(self.norm.as_ref(), y)
+    }
+}
+
+impl Model for TransformerEncoder {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        self.encode(x, &Mask::none())
+    }
+}
+
+impl TransformerDecoder {
+    /// So many layers, each made by the function, without a norm after them.
+    pub fn new(n_layers: usize, layer: impl FnMut() -> TransformerDecoderLayer) -> TransformerDecoder {
+        TransformerDecoder { layers: std::iter::repeat_with(layer).take(n_layers).collect(), norm: None }
+    }
+
+    /// The same with a norm after the last layer.
+    pub fn norm(self, norm: LayerNorm) -> TransformerDecoder {
+        TransformerDecoder { norm: Some(norm), ..self }
+    }
+
+    /// The layers: `x` attends to itself and to `memory`, with a mask for each.
+    #[track_caller]
+    pub fn decode(&self, x: &Tensor, memory: &Tensor, mask: &Mask, memory_mask: &Mask) -> Tensor {
+        let mut y = x.clone();
+        for layer in &self.layers {
+            y = layer.decode(&y, memory, mask, memory_mask);
+        }
+        normed(self.norm.as_ref(), y)
+    }
+}
+
+#[track_caller]
+fn normed(norm: Option<&LayerNorm>, x: Tensor) -> Tensor {
+    match norm {
+        Some(norm) => norm.forward(&x),
+        None => x,
     }
 }

@@ -111,7 +111,7 @@ impl Tensor {
             if k == 0 {
                 return [unit, left.slice(-1, ..0), left.slice(-2, ..0)];
             }
-            let joined = cat(&[&left, &unit], -1).eliminated_below(k, n);
+            let (joined, _) = cat(&[&left, &unit], -1).eliminated_below(k, n);
             let (packed, order) = (joined.slice(-1, ..n as i64), joined.slice(-1, n as i64..));
             let lower = packed.slice(-1, ..k as i64).tril(-1) + unit.slice(-1, ..k as i64);
             [order.transpose(-1, -2), lower, packed.slice(-2, ..k as i64).triu(0)]
@@ -261,27 +261,6 @@ impl Tensor {
         })
     }
 
-    /// The inverse in the sense of least squares, of a matrix of full rank: `(a' a)^-1 a'`, or `a' (a a')^-1` of one with
-    /// more columns than rows (5.5). The condition number is squared.
-    #[track_caller]
-    pub fn pinverse(&self) -> Tensor {
-        if let Err(poisoned) = self.require_matrix("pinverse") {
-            return poisoned;
-        }
-        self.within("pinverse", || {
-            let (m, n) = self.matrix_extents();
-            let transposed = self.transpose(-1, -2);
-            if self.n_elements() == 0 {
-                return transposed;
-            }
-            if m >= n {
-                transposed.matmul(self).solve(&transposed)
-            } else {
-                self.matmul(&transposed).solve(self).transpose(-1, -2)
-            }
-        })
-    }
-
     /// `x` that makes `self x - right` least, for a matrix of full rank: by its [`qr`](Tensor::qr) with at least as many rows
     /// as columns (5.3), else the least such `x`.
     #[track_caller]
@@ -309,7 +288,7 @@ impl Tensor {
         let sign = self.select_index(-1, 0).select_index(-1, 0).ones_like();
         let scanned = Scan::over(&[&index]).carry(&[self, &sign]).run(|carried, k| {
             let k = &k[0];
-            let Exchanged { rest, top, is_moved } = carried[0].exchanged(k, &rows, &columns);
+            let Exchanged { rest, top, place } = carried[0].exchanged(k, &rows, &columns);
             let is_column = columns.eq(k);
             let pivot = is_column.select(&top, 0.0).sum(keep(-1));
             // Below a pivot of zero all is zero already; a solution there is none.
@@ -321,7 +300,7 @@ impl Tensor {
                 true => is_row.select(row, eliminated),
                 false => rows.gt(k).unsqueeze(-1).select(eliminated, rest),
             };
-            let sign = is_moved.select(-&carried[1], &carried[1]);
+            let sign = place.ne(k).select(-&carried[1], &carried[1]);
             (vec![next, sign], vec![pivot.squeeze([-2, -1])])
         });
         let [joined, sign] = [0, 1].map(|i| scanned.carried[i].clone());
@@ -329,22 +308,23 @@ impl Tensor {
     }
 
     /// Elimination of the first `k` columns below the pivots, of which the factors stay where they made zeros. Of the other
-    /// columns the first ones up to `n` belong to the matrix, those behind are only exchanged.
-    fn eliminated_below(&self, k: usize, n: usize) -> Tensor {
+    /// columns the first ones up to `n` belong to the matrix, those behind are only exchanged. Also the places of the rows
+    /// that the first ones were exchanged with, along the last axis.
+    pub(super) fn eliminated_below(&self, k: usize, n: usize) -> (Tensor, Tensor) {
         let (m, width) = self.matrix_extents();
         let (rows, columns, index) = (self.places(m), self.places(width), self.counts(k));
         let scanned = Scan::over(&[&index]).carry(&[self]).run(|carried, k| {
             let k = &k[0];
-            let Exchanged { rest, top, .. } = carried[0].exchanged(k, &rows, &columns);
+            let Exchanged { rest, top, place } = carried[0].exchanged(k, &rows, &columns);
             let is_column = columns.eq(k);
             let pivot = is_column.select(&top, 0.0).sum(keep(-1));
             let factor = is_column.select(&rest, 0.0).sum(keep(-1)) / pivot.eq(0.0).select(1.0, &pivot);
             let is_changed = columns.gt(k).logical_and(columns.lt(n as i64));
             let right = is_changed.select(&rest - &factor * &top, &rest);
             let below = is_column.select(&factor, right);
-            (vec![rows.gt(k).unsqueeze(-1).select(below, rest)], vec![])
+            (vec![rows.gt(k).unsqueeze(-1).select(below, rest)], vec![place])
         });
-        scanned.carried[0].clone()
+        (scanned.carried[0].clone(), scanned.stacked[0].movedim(0, -1))
     }
 
     /// Row `k` exchanged with the one, from there on, whose element in column `k` is the greatest.
@@ -356,26 +336,26 @@ impl Tensor {
         let top = is_best.select(self, 0.0).sum(keep(-2));
         let old = is_row.select(self, 0.0).sum(keep(-2));
         let rest = is_row.select(&top, is_best.select(old, self));
-        Exchanged { rest, top, is_moved: best.squeeze(-1).ne(k) }
+        Exchanged { rest, top, place: best.squeeze(-1) }
     }
 
     /// Rows and columns.
-    fn matrix_extents(&self) -> (usize, usize) {
+    pub(super) fn matrix_extents(&self) -> (usize, usize) {
         (self.shape()[self.rank() - 2], self.shape()[self.rank() - 1])
     }
 
     /// The numbers from 0 to `n - 1`, to compare with the number of a step.
-    fn places(&self, n: usize) -> Tensor {
+    pub(super) fn places(&self, n: usize) -> Tensor {
         self.iota(DType::I64, Shape::new(&[n]), 0)
     }
 
     /// The numbers from 0 to `n - 1`, as what a loop walks over.
-    fn counts(&self, n: usize) -> Tensor {
+    pub(super) fn counts(&self, n: usize) -> Tensor {
         self.constant(TensorData::new([n], (0..n as i64).collect::<Vec<_>>()))
     }
 
     #[track_caller]
-    fn require_matrix(&self, op: &'static str) -> Result<(), Tensor> {
+    pub(super) fn require_matrix(&self, op: &'static str) -> Result<(), Tensor> {
         if self.rank() < 2 || !self.dtype().is_float() {
             return Err(self.refuse(op, "it is for matrices of floating-point numbers"));
         }
@@ -383,7 +363,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn require_square(&self, op: &'static str) -> Result<(), Tensor> {
+    pub(super) fn require_square(&self, op: &'static str) -> Result<(), Tensor> {
         self.require_matrix(op)?;
         let (m, n) = self.matrix_extents();
         if m == n { Ok(()) } else { Err(self.refuse(op, "it is for square matrices")) }
@@ -395,8 +375,8 @@ struct Exchanged {
     rest: Tensor,
     /// The row that is at the place in question now.
     top: Tensor,
-    /// Whether these were two rows.
-    is_moved: Tensor,
+    /// Where it was.
+    place: Tensor,
 }
 
 /// Two tensors of matrices with one batch; as they are when theirs do not broadcast, which the next function refuses.

@@ -135,21 +135,26 @@ impl Tensor {
     }
 
     /// Norms of the matrices of two axes: the greatest sum of absolute values of a column (`p` of 1) or of a row (`p`
-    /// infinite); with a negative `p` the least one. Errors: another `p`: those need singular values.
+    /// infinite), or the greatest singular value (`p` of 2); with a negative `p` the least one. Errors: another `p`.
     #[track_caller]
     pub fn matrix_norm(&self, p: f64, axes: [i64; 2], keep_axes: bool) -> Tensor {
         let [row, column] = match (self.axis("matrix_norm", axes[0]), self.axis("matrix_norm", axes[1])) {
             (Ok(row), Ok(column)) => [row as i64, column as i64],
             (Err(poisoned), _) | (_, Err(poisoned)) => return poisoned,
         };
+        let extremum = |x: &Tensor, axis: i64| if p > 0.0 { x.max(keep(axis)) } else { x.min(keep(axis)) };
         let (summed, compared) = match p.abs() {
             1.0 => (row, column),
             f64::INFINITY => (column, row),
-            _ => return self.refuse("matrix_norm", format!("order {p} needs singular values")),
+            2.0 => {
+                return self.within("matrix_norm", || {
+                    self.of_singular_values([row, column], keep_axes, |values| extremum(values, -1))
+                });
+            }
+            _ => return self.refuse("matrix_norm", format!("there is no norm of order {p}")),
         };
         self.within("matrix_norm", || {
-            let sums = self.abs().sum(keep(summed));
-            let norm = if p > 0.0 { sums.max(keep(compared)) } else { sums.min(keep(compared)) };
+            let norm = extremum(&self.abs().sum(keep(summed)), compared);
             if keep_axes { norm } else { norm.squeeze([row, column]) }
         })
     }

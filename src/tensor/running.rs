@@ -3,46 +3,61 @@
 //! Shapes: as `self`, unless a function says otherwise. Types: numbers. Errors: an axis that does not exist. A scalar is
 //! a line of one element, as in PyTorch.
 //!
-//! But for sums, each element is reduced from all before it on its own: work and memory grow with the square of the
-//! extent.
+//! But for sums, a line of `n` elements takes as many passes as `n` has binary digits: after the first one each element is
+//! reduced with the one before it, then with the two before these, and so on (Hillis and Steele, *Data Parallel
+//! Algorithms*, 1986).
 
 use super::{Tensor, cat};
-use kiln_ir::{DType, Shape};
+use kiln_ir::DType;
 
 impl Tensor {
     /// The product of the elements up to each one.
     #[track_caller]
     pub fn cumprod(&self, axis: i64) -> Tensor {
-        self.within("cumprod", || self.running("cumprod", axis, 1.0, |rows| [rows.prod(-1)])).into_first()
+        self.within("cumprod", || {
+            self.on_lines("cumprod", axis, |x| {
+                x.doubled(&[1.0], [x.clone()], |[before], [own]| [before * own])
+            })
+        })
+        .into_first()
     }
 
-    /// The greatest of the elements up to each one, and its index (the last, where several are greatest).
+    /// The greatest of the elements up to each one, and its index (the last, where several are greatest). After NaN all is
+    /// NaN.
     #[track_caller]
     pub fn cummax(&self, axis: i64) -> (Tensor, Tensor) {
         self.within("cummax", || {
-            self.running_extremum("cummax", axis, f64::NEG_INFINITY, |rows| rows.flip(-1).argmax(-1))
+            self.running_extremum("cummax", axis, f64::NEG_INFINITY, |own, before| own.ge(before))
         })
     }
 
-    /// The least of the elements up to each one, and its index (the last, where several are least).
+    /// The least of the elements up to each one, and its index (the last, where several are least). After NaN all is NaN.
     #[track_caller]
     pub fn cummin(&self, axis: i64) -> (Tensor, Tensor) {
         self.within("cummin", || {
-            self.running_extremum("cummin", axis, f64::INFINITY, |rows| rows.flip(-1).argmin(-1))
+            self.running_extremum("cummin", axis, f64::INFINITY, |own, before| own.le(before))
         })
     }
 
+    /// `nothing` loses to every element, and `is_kept` says whether an element wins against the one before it.
     #[track_caller]
     fn running_extremum(
         &self,
         op: &'static str,
         axis: i64,
         nothing: f64,
-        from_last: impl Fn(&Tensor) -> Tensor,
+        is_kept: impl Fn(&Tensor, &Tensor) -> Tensor,
     ) -> (Tensor, Tensor) {
-        let [indices] = self.running(op, axis, nothing, |rows| {
-            let last = rows.shape()[rows.rank() - 1] as i64 - 1;
-            [last - from_last(rows)]
+        let [indices] = self.on_lines(op, axis, |x| {
+            let values = x.detach();
+            let index = x.iota(DType::I64, x.shape().clone(), x.rank() - 1);
+            let [_, indices] = x.doubled(&[nothing, 0.0], [values, index], |before, own| {
+                let is_kept = is_kept(own[0], before[0]);
+                let is_kept =
+                    if own[0].dtype().is_float() { is_kept.logical_or(own[0].isnan()) } else { is_kept };
+                [0, 1].map(|i| is_kept.select(own[i], before[i]))
+            });
+            [indices]
         });
         (self.gathered(axis, &indices), indices)
     }
@@ -51,30 +66,31 @@ impl Tensor {
     #[track_caller]
     pub fn logcumsumexp(&self, axis: i64) -> Tensor {
         self.within("logcumsumexp", || {
-            self.running("logcumsumexp", axis, f64::NEG_INFINITY, |rows| [rows.logsumexp(-1)])
+            self.on_lines("logcumsumexp", axis, |x| {
+                x.doubled(&[f64::NEG_INFINITY], [x.clone()], |[before], [own]| [before.logaddexp(own)])
+            })
         })
         .into_first()
     }
 
-    /// A reduction over the last axis of the elements up to each one; `nothing` stands for those after it.
-    #[track_caller]
-    fn running<const N: usize>(
+    /// An associative reduction of the elements along the last axis up to each one: of what is reduced from elements
+    /// before and own ones. `nothing` stands for those before the first.
+    fn doubled<const N: usize>(
         &self,
-        op: &'static str,
-        axis: i64,
-        nothing: f64,
-        reduce: impl Fn(&Tensor) -> [Tensor; N],
+        nothing: &[f64; N],
+        start: [Tensor; N],
+        reduce: impl Fn([&Tensor; N], [&Tensor; N]) -> [Tensor; N],
     ) -> [Tensor; N] {
-        self.on_lines(op, axis, |x| {
-            let last = x.rank() - 1;
-            let shape: Shape = x.shape().iter().copied().chain([x.shape()[last]]).collect();
-            let place = |axis| x.iota(DType::I32, shape.clone(), axis);
-            let up_to = place(last + 1).le(place(last));
-            reduce(&up_to.select(
-                x.unsqueeze(-2).broadcast_to(shape.clone()),
-                x.fill(x.dtype(), shape.clone(), nothing),
-            ))
-        })
+        let n = self.shape()[self.rank() - 1];
+        let mut all = start;
+        let mut distance = 1;
+        while distance < n {
+            let amount = distance as i64;
+            let before: [Tensor; N] = std::array::from_fn(|i| all[i].pad(&[(amount, -amount)], nothing[i]));
+            all = reduce(before.each_ref(), all.each_ref());
+            distance *= 2;
+        }
+        all
     }
 
     /// A function of lines, which it gets as the last axis; a scalar is a line of one.

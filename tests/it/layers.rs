@@ -1,9 +1,13 @@
-//! Layers without parameters against PyTorch 2.15 in `f64`.
+//! Layers against PyTorch 2.15 in `f64`.
 
 use crate::support::{assert_within, run};
 use kiln::Border;
-use kiln::nn::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, Pad, PixelShuffle, PixelUnshuffle, Step, Upsample};
+use kiln::nn::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, Mask, Pad, PixelShuffle, PixelUnshuffle, Step, TransformerDecoder,
+    TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer, Upsample,
+};
 use kiln::prelude::*;
+use std::collections::BTreeMap;
 
 /// `[1, 1, 3, 4]`: the numbers from 0 to 11, to the power of 1.5.
 fn image() -> TensorData {
@@ -117,4 +121,60 @@ fn pixels_and_channels() {
 fn steps() {
     let x = TensorData::new([4], vec![-2.0, 0.0, 1e-9, 3.0]);
     assert_within(&run(&[x], |x| Step(0.5).forward(&x[0])), &[0.0, 0.5, 1.0, 1.0], 0.0);
+}
+
+struct Translator {
+    encoder: TransformerEncoder,
+    decoder: TransformerDecoder,
+}
+kiln::parameters!(Translator { encoder, decoder });
+
+#[test]
+fn stacks_of_transformer_layers() {
+    let model = Translator {
+        encoder: TransformerEncoder::new(2, || TransformerEncoderLayer::new(4, 2, 6))
+            .norm(LayerNorm::new([4])),
+        decoder: TransformerDecoder::new(2, || {
+            TransformerDecoderLayer::new(4, 2, 6).norm_first(true).gelu(true)
+        }),
+    };
+    let translate = |x: &[Tensor]| {
+        let memory = model.encoder.forward(&x[0]);
+        model.decoder.decode(&x[1], &memory, &Mask::causal(), &Mask::none())
+    };
+    let inputs = [f32(&[3, 2, 4]), f32(&[2, 2, 4])];
+    let mut predictor = Trainer::of(&model, translate).compile_for_inference(inputs).unwrap();
+    // The same numbers as in PyTorch, by the names of the parameters in alphabetical order.
+    let parameters: BTreeMap<String, TensorData> = predictor.parameters().into_iter().collect();
+    assert_eq!(parameters.len(), 62);
+    let number = |(p, (name, data)): (usize, (String, TensorData))| {
+        let least = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
+        let value = |i: usize| (0.3 * (i as f64 * 0.37 + p as f64).sin() + least) as f32;
+        (name, TensorData::new(data.shape().clone(), (0..data.n_elements()).map(value).collect()))
+    };
+    predictor.set_parameters(&parameters.into_iter().enumerate().map(number).collect()).unwrap();
+    let made = |extents: &[usize], number: fn(f32) -> f32| {
+        let n = extents.iter().product::<usize>();
+        TensorData::new(extents, (0..n).map(|i| number(i as f32)).collect())
+    };
+    let batch = [made(&[3, 2, 4], |i| (i * 0.3).cos()), made(&[2, 2, 4], |i| (i * 0.5).sin())];
+    let expected = [
+        0.9459096766,
+        0.9853643267,
+        0.3012610339,
+        0.3226628126,
+        1.748699356,
+        0.6879609607,
+        -0.3104921046,
+        -0.6941375476,
+        0.1518243706,
+        -0.598014185,
+        -1.444589709,
+        -1.288032428,
+        0.4931808424,
+        0.6910657402,
+        0.2429664235,
+        0.2842141694,
+    ];
+    assert_within(&predictor.predict(&batch).unwrap(), &expected, 1e-5);
 }

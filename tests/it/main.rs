@@ -5,6 +5,8 @@ mod checkpoints;
 #[cfg(feature = "cli")]
 mod cli;
 mod compiled;
+mod creation;
+mod decompositions;
 mod errors;
 #[cfg(feature = "cli")]
 mod examples;

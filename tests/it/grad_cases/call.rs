@@ -29,7 +29,9 @@ pub struct Function {
 /// One call that is being traced.
 pub struct Call<'a> {
     pub case: &'a Case,
-    /// The inputs, as tensors of the trace.
+    /// The trace.
+    pub tracer: &'a Tracer,
+    /// The inputs, as tensors of it.
     pub inputs: &'a [Tensor],
     /// Number of parameters read so far: the position of the next one.
     position: Cell<usize>,
@@ -60,8 +62,8 @@ macro_rules! functions {
 pub(super) use functions;
 
 impl<'a> Call<'a> {
-    pub fn new(case: &'a Case, inputs: &'a [Tensor]) -> Call<'a> {
-        Call { case, inputs, position: Cell::new(0), constructor_position: Cell::new(0) }
+    pub fn new(case: &'a Case, tracer: &'a Tracer, inputs: &'a [Tensor]) -> Call<'a> {
+        Call { case, tracer, inputs, position: Cell::new(0), constructor_position: Cell::new(0) }
     }
 
     /// The next parameter of the call, given by position or by name, or else its default.

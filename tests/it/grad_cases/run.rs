@@ -64,7 +64,7 @@ fn trace(function: &Function, case: &Case) -> Result<Program, String> {
     tracer.set_training(case.module.as_ref().is_some_and(|module| module.training));
     let input = |(i, input): (usize, &super::case::Input)| tracer.input(&format!("i{i}"), input.data.ty());
     let inputs: Vec<Tensor> = case.inputs.iter().enumerate().map(input).collect();
-    let built = (function.build)(&Call::new(case, &inputs));
+    let built = (function.build)(&Call::new(case, &tracer, &inputs));
     tracer.check().map_err(|error| first_line(&error.to_string()))?;
     let Outputs { values, updates } = built.map_err(|error| error.0)?;
     let gradients = gradients(&tracer, case, &inputs, &values);

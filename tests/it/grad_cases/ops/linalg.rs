@@ -1,7 +1,7 @@
 //! Solutions, inverses, determinants, decompositions.
 
 use super::sort::pair;
-use crate::grad_cases::call::{functions, not_supported};
+use crate::grad_cases::call::{NotSupported, functions, not_supported};
 use kiln::prelude::*;
 
 functions! {
@@ -55,18 +55,19 @@ functions! {
         pair(x.qr(mode == "complete"))
     };
     "matrix_exp": (x: Tensor) => x.matrix_exp();
-    "linalg.pinv": (x: Tensor, rtol: Option<f64>, hermitian: bool = false) => {
-        if hermitian || rtol.is_some() {
-            return not_supported("a pseudo-inverse that leaves small singular values out");
+    "linalg.lstsq": (x: Tensor, other: Tensor, rcond: Option<f64>, driver: String = "gelsy".to_string()) => {
+        if rcond.is_some() {
+            return not_supported("a tolerance of least squares");
         }
-        x.pinverse()
+        let [y, residual] = least_squares(&x, &other, &driver)?;
+        let none = || x.reshape([-1]).slice(0, ..0);
+        // Which of LAPACK's functions solves it decides what else there is.
+        let rank = if driver == "gels" { none().cast(DType::I64) } else { x.matrix_rank() };
+        let values = if ["gelss", "gelsd"].contains(&driver.as_str()) { x.svdvals() } else { none() };
+        [y, residual, rank, values]
     };
-    "pinverse": (x: Tensor) => x.pinverse();
-    "linalg.lstsq/grad_oriented": (x: Tensor, other: Tensor, _rcond: Option<f64>, _driver: Option<String>) => {
-        let y = x.lstsq(&other);
-        let [.., m, n] = *x.extents() else { return not_supported("no matrix") };
-        let residual = (x.matmul(&y) - &other).square().sum(-2);
-        [y, if m > n { residual } else { x.reshape([-1]).slice(0, ..0) }]
+    "linalg.lstsq/grad_oriented": (x: Tensor, other: Tensor, _rcond: Option<f64>, driver: String = "gelsy".to_string()) => {
+        least_squares(&x, &other, &driver)?
     };
     "linalg.tensorinv": (x: Tensor, ind: usize = 2) => {
         let (first, last) = x.extents().split_at(ind);
@@ -85,6 +86,14 @@ functions! {
     };
 }
 
+/// The solution, and the squares of what it leaves, where LAPACK's function says these.
+fn least_squares(x: &Tensor, other: &Tensor, driver: &str) -> Result<[Tensor; 2], NotSupported> {
+    let y = x.lstsq(other);
+    let [.., m, n] = *x.extents() else { return not_supported("no matrix") };
+    let residual = (x.matmul(&y) - other).square().sum(-2);
+    Ok([y, if m > n && driver != "gelsy" { residual } else { x.reshape([-1]).slice(0, ..0) }])
+}
+
 /// Rows as columns.
 fn t(x: &Tensor) -> Tensor {
     x.transpose(-1, -2)
@@ -95,7 +104,7 @@ fn triangle(x: &Tensor, upper: bool) -> Tensor {
 }
 
 /// LAPACK's report that nothing went wrong, for each matrix of a batch.
-fn no_error(x: &Tensor) -> Tensor {
+pub fn no_error(x: &Tensor) -> Tensor {
     x.zeros_like().sum([-2, -1]).cast(DType::I32)
 }
 

@@ -4,12 +4,14 @@
 mod activation;
 mod attention;
 mod contraction;
+mod create;
 mod elementwise;
 mod index;
 mod linalg;
 mod loss;
 mod masked;
 mod norm;
+mod packed;
 mod pool;
 mod recurrent;
 mod reduce;
@@ -17,6 +19,7 @@ mod resample;
 mod shape;
 mod sort;
 mod special;
+mod spectral;
 
 use super::call::Function;
 
@@ -40,6 +43,9 @@ fn families() -> impl Iterator<Item = &'static Function> {
         masked::FUNCTIONS,
         special::FUNCTIONS,
         linalg::FUNCTIONS,
+        spectral::FUNCTIONS,
+        packed::FUNCTIONS,
+        create::FUNCTIONS,
     ];
     families.into_iter().flatten()
 }

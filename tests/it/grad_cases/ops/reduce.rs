@@ -40,6 +40,7 @@ functions! {
     "norm": (x: Tensor, p: Value = "fro".into(), dim: Dim, keepdim: bool = false) |call| => p_norm(&x, &p, dim, keepdim, call)?;
     "norm/fro": (x: Tensor, p: Value = "fro".into(), dim: Dim, keepdim: bool = false) |call| => p_norm(&x, &p, dim, keepdim, call)?;
     "norm/inf": (x: Tensor, p: Value = "fro".into(), dim: Dim, keepdim: bool = false) |call| => p_norm(&x, &p, dim, keepdim, call)?;
+    "norm/nuc": (x: Tensor, p: Value = "fro".into(), dim: Dim, keepdim: bool = false) |call| => p_norm(&x, &p, dim, keepdim, call)?;
     "prod": (x: Tensor, dim: Dim, keepdim: bool = false, dtype: Option<Type>) => typed(&x, dtype).prod(dim.over(&x, keepdim));
     "std": (x: Tensor, dim: Dim, unbiased: bool = true, keepdim: bool = false, correction: Option<f64>) => {
         x.std(dim.over(&x, keepdim), correction_of(unbiased, correction))
@@ -84,12 +85,15 @@ fn order(p: &Value, call: &Call) -> Result<Option<f64>, NotSupported> {
     match f64::from_argument(p, call) {
         Some(p) => Ok(Some(p)),
         None if p == "fro" => Ok(None),
-        None => not_supported(format!("a norm of order {p}: it needs singular values")),
+        None => not_supported(format!("a norm of order {p}")),
     }
 }
 
-/// `torch.norm`: of all elements along the axes, in any order.
+/// `torch.norm`: of all elements along the axes, in any order; or the nuclear norm of matrices.
 fn p_norm(x: &Tensor, p: &Value, dim: Dim, keepdim: bool, call: &Call) -> Result<Tensor, NotSupported> {
+    if p == "nuc" {
+        return matrix_norm(x, p, &dim.axes(x), keepdim, call);
+    }
     Ok(x.norm(order(p, call)?.unwrap_or(2.0), dim.over(x, keepdim)))
 }
 
@@ -118,9 +122,11 @@ fn matrix_norm(
     call: &Call,
 ) -> Result<Tensor, NotSupported> {
     let axes = [dim[0], dim[1]];
+    if ord == "nuc" {
+        return Ok(x.nuclear_norm(axes, keepdim));
+    }
     match order(ord, call)? {
         None => Ok(x.frobenius_norm(axes, keepdim)),
-        Some(p) if p.abs() == 2.0 => not_supported("a norm that needs singular values"),
         Some(p) => Ok(x.matrix_norm(p, axes, keepdim)),
     }
 }
