@@ -132,8 +132,10 @@ mod tests {
         let measured = measure(&mut counter).unwrap();
         assert_eq!(measured.first_value, 1.0);
         assert_eq!(measured.last_value, counter.0 as f64);
-        assert!(measured.steps >= 100 * measured.times.len());
-        assert!(measured.median() < 1e-6 && measured.times[0] <= measured.median());
+        // How many make a group depends on what else the machine does: the mean step of the warm-up takes longer then.
+        assert!(measured.steps >= 2 * measured.times.len());
+        // A time is that of one step, not of its group.
+        assert!(measured.median() < LEAST_TIME / 2.0 && measured.times[0] <= measured.median());
     }
 
     #[test]
