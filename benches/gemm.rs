@@ -267,6 +267,7 @@ fn product(dtype: FloatType, [m, k, n]: [usize; 3], a_transposed: bool, b_transp
         a: view(m, k, a_transposed),
         b: view(k, n, b_transposed),
         c: view(m, n, false),
+        panels: None,
     }
 }
 
