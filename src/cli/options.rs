@@ -59,7 +59,7 @@ pub struct Options {
     /// The directory for the pictures of the examples that make some.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
-    /// What a generated text begins with.
+    /// What a generated text begins with; characters that do not occur in what the model has read are left out.
     #[arg(long, help_heading = "Language models", default_value = "ROMEO:\n")]
     pub prompt: String,
     /// How many characters are generated.
