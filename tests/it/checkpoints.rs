@@ -68,20 +68,20 @@ fn assert_same_when_killed(example: &[&str], kills: [usize; 2], files: &[&str]) 
 #[test]
 fn a_classifier_that_is_killed_goes_on_to_the_same_bits() {
     // The learning rate falls from step to step.
-    assert_same_when_killed(&["digits-mlp", "--epochs", "12", "--batch", "3"], [2, 6], &[]);
+    assert_same_when_killed(&["digits-mlp", "--epochs", "20", "--batch", "3"], [2, 6], &[]);
 }
 
 #[test]
 fn adversaries_that_are_killed_go_on_to_the_same_bits() {
     // Two optimizers, dropout, random images, batches that a thread makes.
-    let example = ["gan", "--data", "..", "--epochs", "16", "--batch", "4"];
+    let example = ["gan", "--data", "..", "--epochs", "20", "--batch", "4"];
     assert_same_when_killed(&example, [3, 9], &["out/gan.png"]);
 }
 
 #[test]
 fn a_writer_that_is_killed_goes_on_to_the_same_bits() {
     // A schedule, and a text that is cut at other places in each epoch.
-    let example = ["gru", "--data", "..", "--epochs", "8", "--batch", "4", "--length", "5"];
+    let example = ["gru", "--data", "..", "--epochs", "12", "--batch", "4", "--length", "5"];
     assert_same_when_killed(&example, [2, 5], &[]);
 }
 
