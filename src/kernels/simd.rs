@@ -59,6 +59,9 @@ pub trait Simd: Copy {
     /// Transposes the square of the first `LANES` vectors.
     unsafe fn transpose(block: &mut [Self; MOST_LANES]);
 
+    /// Of the lanes of `a` and then of `b`, those in even places, and those in odd ones.
+    unsafe fn deinterleave(a: Self, b: Self) -> (Self, Self);
+
     /// Lane `i` of the result is the sum of the lanes of vector `i`, added in pairs: an order that is the same for all.
     #[inline(always)]
     unsafe fn sums(block: &mut [Self; MOST_LANES]) -> Self {
@@ -147,6 +150,15 @@ mod tests {
                 column.store(to.as_mut_ptr());
                 for (i, &x) in to.iter().enumerate().take(V::LANES) {
                     assert_eq!(x, source[i * (V::LANES - 1) + j]);
+                }
+            }
+            let (even, odd) =
+                V::deinterleave(V::load(source.as_ptr()), V::load(source.as_ptr().add(V::LANES)));
+            for (parity, half) in [even, odd].into_iter().enumerate() {
+                let mut to = [zero; MOST_LANES];
+                half.store(to.as_mut_ptr());
+                for (i, &x) in to.iter().enumerate().take(V::LANES) {
+                    assert_eq!(x, source[2 * i + parity]);
                 }
             }
             let fused = V::mul_add(V::splat(T::from(3)), V::load(source.as_ptr()), V::splat(T::from(2)));

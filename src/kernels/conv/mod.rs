@@ -20,6 +20,7 @@ use window::Window;
 
 pub(super) mod band;
 mod direct;
+mod patch;
 #[cfg(test)]
 mod tests;
 mod weights;

@@ -227,6 +227,13 @@ fn strides_and_dilations() {
     check(Layer { input_dilation: [1, 2, 3], low: [0, 2, 2], high: [0, 2, 2], ..PLAIN });
     check(Layer { input_dilation: [1, 2, 1], stride: [1, 1, 2], kernel_dilation: [1, 1, 3], ..PLAIN });
     check(Layer { kernel: [1, 2, 9], stride: [1, 1, 2], input: [1, 5, 30], low: [0, 0, 3], ..PLAIN });
+    let volume = Layer { input: [5, 13, 47], low: [1, 2, 1], high: [0, 1, 3], ..PLAIN };
+    for stride in [[1, 2, 2], [2, 3, 4], [1, 1, 5]] {
+        check(Layer { stride, kernel: [2, 4, 4], ..volume });
+        check(Layer { stride, kernel: [1, 1, 1], ..volume });
+        check(Layer { stride, kernel: [1, 3, 2], kernel_dilation: [1, 2, 4], ..volume });
+    }
+    check(Layer { stride: [1, 2, 2], low: [0, -1, -3], high: [0, 4, 9], input: [1, 9, 20], ..PLAIN });
 }
 
 #[test]
@@ -268,6 +275,25 @@ fn several_bands_of_rows() {
         low: [1, 1, 1],
         ..layer
     });
+}
+
+/// Rows of the output that are shorter than a vector, and several images in a panel of columns.
+#[test]
+fn small_images() {
+    let padded = Layer { low: [0, 1, 1], high: [0, 1, 1], ..PLAIN };
+    for extent in [1, 2, 3, 4, 8, 11, 16] {
+        let small = Layer { images: 5, in_channels: 9, input: [1, extent, extent], ..padded };
+        check(small);
+        let kernel = [1, 4, 4];
+        check(Layer { stride: [1, 2, 2], kernel, input: [1, 2 * extent, 2 * extent], ..small });
+        let input = [2, extent, extent];
+        check(Layer { kernel: [2, 2, 2], low: [1, 1, 0], high: [1, 0, 1], input, in_channels: 2, ..small });
+    }
+    // All images are one.
+    let spec = Layer { images: 7, stride: [1, 2, 2], ..padded }.spec(FloatType::F32);
+    for isa in Isa::available() {
+        check_spec::<f32>(isa, &ConvSpec { x_image: 0, ..spec });
+    }
 }
 
 /// What decides whether columns are packed is the work, not whether the result is right: both ways are tested.

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::patch::Patch;
 use super::{ConvSpec, SPATIAL_AXES};
 use crate::kernels::gemm::pack::store_transposed;
 use crate::kernels::simd::{MOST_LANES, Simd};
@@ -23,7 +24,7 @@ pub struct Window<'a, T> {
 }
 
 /// The most columns of a panel: two vectors of AVX-512.
-const MOST_COLUMNS: usize = 32;
+pub(super) const MOST_COLUMNS: usize = 32;
 
 /// Packs the window into a panel of `width` elements a depth, as [`crate::kernels::gemm::pack::pack`] does.
 ///
@@ -43,6 +44,8 @@ pub unsafe fn pack_window<V: Simd>(window: &Window<V::Element>, panel: *mut V::E
     unsafe {
         if kernel_runs && inner.kernel >= worth {
             along_kernel::<V>(window, panel, width);
+        } else if let Some(patch) = Patch::new(window, V::LANES) {
+            patch.pack::<V>(panel, width);
         } else {
             along_output::<V>(window, panel, width, output_runs);
         }
@@ -121,19 +124,25 @@ impl Iterator for RowsOfKernel<'_> {
 
 /// Columns that are neighbours in a row of the output.
 #[derive(Clone, Copy)]
-struct Run<T> {
+pub(super) struct Run<T> {
     /// Columns of the panel before it.
-    before: usize,
-    length: usize,
-    image: *const T,
+    pub before: usize,
+    pub length: usize,
+    pub image: *const T,
     /// The coordinates that the window of the first column begins at.
-    start: [isize; SPATIAL_AXES],
+    pub start: [isize; SPATIAL_AXES],
     /// The row of the input for the current row of the kernel, if it is not padding.
     row: Option<*const T>,
 }
 
+impl<T> Run<T> {
+    pub fn none(image: *const T) -> Run<T> {
+        Run { before: 0, length: 0, image, start: [0; SPATIAL_AXES], row: None }
+    }
+}
+
 /// Cuts the columns of a window into runs; returns how many.
-fn runs<T: Copy>(window: &Window<T>, runs: &mut [Run<T>; MOST_COLUMNS]) -> usize {
+pub(super) fn runs<T: Copy>(window: &Window<T>, runs: &mut [Run<T>; MOST_COLUMNS]) -> usize {
     let extent = window.spec.axes[SPATIAL_AXES - 1].output;
     let mut count = 0;
     let mut column = window.columns.start;
@@ -158,8 +167,7 @@ unsafe fn along_output<V: Simd>(
 ) {
     let spec = window.spec;
     let [outer, middle, inner] = &spec.axes;
-    let none = Run { before: 0, length: 0, image: window.x, start: [0; SPATIAL_AXES], row: None };
-    let mut list = [none; MOST_COLUMNS];
+    let mut list = [Run::none(window.x); MOST_COLUMNS];
     let count = runs(window, &mut list);
     let list = &mut list[..count];
     for row in window.rows_of_kernel() {

@@ -38,6 +38,11 @@ impl Simd for __m256 {
         }
         fn add(a: Self, b: Self) -> Self { _mm256_add_ps(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm256_fmadd_ps(a, b, c) }
+        fn deinterleave(a: Self, b: Self) -> (Self, Self) {
+            // Within halves, and then the pairs in order.
+            let order = |x| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(x)));
+            (order(_mm256_shuffle_ps::<0x88>(a, b)), order(_mm256_shuffle_ps::<0xDD>(a, b)))
+        }
         fn prefetch(at: *const f32) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
             // Within 128-bit halves first: `t[4 * g + c]` holds in half `l` column `4 * l + c` of rows `4 * g..`.
@@ -83,6 +88,10 @@ impl Simd for __m256d {
         }
         fn add(a: Self, b: Self) -> Self { _mm256_add_pd(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm256_fmadd_pd(a, b, c) }
+        fn deinterleave(a: Self, b: Self) -> (Self, Self) {
+            let order = |x| _mm256_permute4x64_pd::<0xD8>(x);
+            (order(_mm256_unpacklo_pd(a, b)), order(_mm256_unpackhi_pd(a, b)))
+        }
         fn prefetch(at: *const f64) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
             let (low01, high01) = (_mm256_unpacklo_pd(block[0], block[1]), _mm256_unpackhi_pd(block[0], block[1]));

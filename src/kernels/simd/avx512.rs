@@ -22,6 +22,11 @@ impl Simd for __m512 {
         }
         fn add(a: Self, b: Self) -> Self { _mm512_add_ps(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm512_fmadd_ps(a, b, c) }
+        fn deinterleave(a: Self, b: Self) -> (Self, Self) {
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+            (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        }
         fn prefetch(at: *const f32) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn sums(block: &mut [Self; MOST_LANES]) -> Self {
             // Half as many vectors after each step, which adds halves of what is left of each: a third of the work of
@@ -95,6 +100,11 @@ impl Simd for __m512d {
         }
         fn add(a: Self, b: Self) -> Self { _mm512_add_pd(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm512_fmadd_pd(a, b, c) }
+        fn deinterleave(a: Self, b: Self) -> (Self, Self) {
+            let even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+            let odd = _mm512_add_epi64(even, _mm512_set1_epi64(1));
+            (_mm512_permutex2var_pd(a, even, b), _mm512_permutex2var_pd(a, odd, b))
+        }
         fn prefetch(at: *const f64) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
             // `t[2 * g + c]` holds in quarter `l` column `2 * l + c` of rows `2 * g..`.

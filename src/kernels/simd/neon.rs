@@ -47,6 +47,7 @@ impl Simd for float32x4_t {
         fn load(from: *const f32) -> Self { vld1q_f32(from) }
         fn add(a: Self, b: Self) -> Self { vaddq_f32(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { vfmaq_f32(c, a, b) }
+        fn deinterleave(a: Self, b: Self) -> (Self, Self) { (vuzp1q_f32(a, b), vuzp2q_f32(a, b)) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
             let pair = |x| vreinterpretq_f64_f32(x);
             let single = |x| vreinterpretq_f32_f64(x);
@@ -71,6 +72,7 @@ impl Simd for float64x2_t {
         fn load(from: *const f64) -> Self { vld1q_f64(from) }
         fn add(a: Self, b: Self) -> Self { vaddq_f64(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { vfmaq_f64(c, a, b) }
+        fn deinterleave(a: Self, b: Self) -> (Self, Self) { (vuzp1q_f64(a, b), vuzp2q_f64(a, b)) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
             let (first, second) = (block[0], block[1]);
             block[0] = vtrn1q_f64(first, second);

@@ -57,6 +57,12 @@ macro_rules! array_vector {
             unsafe fn transpose(block: &mut [Self; MOST_LANES]) {
                 transpose(block)
             }
+
+            #[inline(always)]
+            unsafe fn deinterleave(a: Self, b: Self) -> (Self, Self) {
+                let lane = |i: usize| if i < $lanes { a[i] } else { b[i - $lanes] };
+                (std::array::from_fn(|i| lane(2 * i)), std::array::from_fn(|i| lane(2 * i + 1)))
+            }
         }
     };
 }
