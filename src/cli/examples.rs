@@ -3,8 +3,10 @@
 
 use super::error::CliError;
 use super::options::Options;
-use clap::Parser;
+use super::train::named;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[path = "../../examples/autoencoder.rs"]
@@ -49,6 +51,7 @@ pub mod xor;
 /// Trains something and writes what comes of it.
 pub type Program = fn(&Options, &mut dyn Write) -> Result<(), CliError>;
 
+/// What the program of an example takes.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -57,6 +60,12 @@ struct Arguments {
 
 /// What the `main` of an example is: runs it with the options of the command line.
 pub fn run(program: Program) -> ExitCode {
-    let Arguments { options } = Arguments::parse();
+    let path = std::env::args_os().next().unwrap_or_default();
+    let example = Path::new(&path).file_stem().and_then(|name| named(name.to_str()?));
+    let about = example.map_or("An example of Kiln", |example| example.about);
+    // What is said of the options would stand in its place otherwise.
+    let command = Arguments::command().about(about).long_about(None);
+    let arguments = Arguments::from_arg_matches(&command.get_matches());
+    let Arguments { options } = arguments.unwrap_or_else(|error| error.exit());
     super::exit_code(|out| program(&options, out))
 }

@@ -20,22 +20,22 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = DATA)]
     pub data: PathBuf,
     /// How often the training data are seen.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
     /// Samples per step.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
     /// Learning rate at the beginning.
-    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", value_parser = positive, allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Take this many samples only of each part of the data, the first ones: for trying things out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub samples: Option<u32>,
     /// Threads that carry out a step; all of the machine's unless it is given.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// What all random numbers follow from.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Compute op by op, without compiling the whole.
     #[arg(long)]
@@ -60,19 +60,19 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
     /// What a generated text begins with; characters that do not occur in what the model has read are left out.
-    #[arg(long, help_heading = "Language models", default_value = "ROMEO:\n")]
+    #[arg(long, value_name = "TEXT", help_heading = "Language models", default_value = "ROMEO:\n")]
     pub prompt: String,
     /// How many characters are generated.
-    #[arg(long, help_heading = "Language models", default_value_t = 400)]
+    #[arg(long, value_name = "N", help_heading = "Language models", default_value_t = 400)]
     pub length: usize,
     /// What scores are divided by before a character is drawn; below 1 likely ones become likelier.
-    #[arg(long, help_heading = "Language models", default_value_t = 0.8, value_parser = positive)]
+    #[arg(long, value_name = "X", help_heading = "Language models", default_value_t = 0.8, value_parser = positive)]
     pub temperature: f64,
     /// Draw among this many characters, those of the greatest scores.
-    #[arg(long, help_heading = "Language models", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Language models", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub top_k: u32,
     /// How many steps lead from noise to an image.
-    #[arg(long, help_heading = "Diffusion models", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Diffusion models", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: u32,
 }
 
@@ -126,8 +126,8 @@ impl Options {
         Ok(self.out.join(file))
     }
 
-    /// Says what is trained, and begins to follow a training of so many epochs of these batches, or goes on with that of a checkpoint: then the
-    /// trainer is as it was there, and [`epochs`](Run::epochs) are those that are left.
+    /// Says what is trained, and begins to follow a training of so many epochs of these batches, or goes on with that of a
+    /// checkpoint: then the trainer is as it was there, and [`epochs`](Run::epochs) are those that are left.
     ///
     /// Errors: the checkpoint cannot be read; it is of another training.
     pub fn run<'a>(

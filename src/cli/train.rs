@@ -25,7 +25,7 @@ pub(crate) struct Example {
     /// Another name of it.
     alias: Option<&'static str>,
     /// What it is, in a sentence.
-    about: &'static str,
+    pub about: &'static str,
     program: Program,
     /// How its training is made without its data, for the commands that show and check it.
     recipe: Option<fn() -> Recipe>,
