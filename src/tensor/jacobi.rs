@@ -5,7 +5,7 @@
 //! of the extent; it is fixed, since a compiled program takes the same steps for all values. One round is the body of a
 //! loop: neither the graph nor compile time grow with the extent, work grows with its third power.
 //!
-//! What these functions give has no gradient; see [`eigh`](Tensor::eigh) for where that comes from.
+//! What they give has no gradient; see [`eigh`](Tensor::eigh) for where that comes from.
 //!
 //! Sources: Golub and Van Loan, *Matrix Computations*, fourth edition, sections 8.5 (symmetric matrices, orders in
 //! parallel) and 8.6.3 (singular values, Hestenes' one-sided method); Rutishauser, *The Jacobi Method for Real Symmetric
@@ -28,24 +28,9 @@ pub(super) struct Diagonalized {
 impl Tensor {
     /// Eigenvalues, in ascending order, and eigenvectors of symmetric matrices.
     pub(super) fn symmetric_diagonalized(&self) -> Diagonalized {
-        let n = self.shape()[self.rank() - 1];
         let start = self.detach();
-        let unit = unit_matrix(self, n).broadcast_to(self.shape().clone());
-        let index = self.counts(n_rounds(n, 0));
-        let scanned = Scan::over(&[&index]).carry(&[&start, &unit]).run(|carried, k| {
-            let (matrix, vectors) = (&carried[0], &carried[1]);
-            let round = Round::of(matrix, &k[0], n);
-            let own = matrix.at_columns(&round.places);
-            // The matrix is symmetric up to rounding; partners must see the same number.
-            let common = matrix.at_columns(&round.partner);
-            let common = (&common + round.of_partner(&common)) * 0.5;
-            let rotation = round.rotation(&own, &common);
-            let half = rotation.of_rows(matrix);
-            let next = rotation.of_rows(&half.transpose(-1, -2));
-            (vec![next, rotation.of_rows(vectors)], vec![])
-        });
-        let rows = scanned.carried[1].detach();
-        // Rayleigh's quotients are nearer to the eigenvalues than the diagonal that many rotations left.
+        let [_, rows] = start.rotated(0, |moved, vectors| [vectors.clone(), moved.clone()]);
+        // Rayleigh's quotients, from the matrix itself.
         let values = (rows.matmul(&start) * &rows).sum(-1);
         let order = values.argsort(-1, false);
         let right = rows.gather(-2, &order.unsqueeze(-1).expand_as(&rows));
@@ -60,17 +45,7 @@ impl Tensor {
         let greatest = self.abs().max(keep([-2, -1])).detach();
         let scale = greatest.eq(0.0).select(1.0, &greatest);
         let start = (self.detach() / &scale).transpose(-1, -2);
-        let square = start.shape().with_extent(start.rank() - 1, n);
-        let unit = unit_matrix(self, n).broadcast_to(square);
-        let index = self.counts(n_rounds(n, 1));
-        let scanned = Scan::over(&[&index]).carry(&[&start, &unit]).run(|carried, k| {
-            let (columns, vectors) = (&carried[0], &carried[1]);
-            let round = Round::of(columns, &k[0], n);
-            let other = columns.index_select(-2, &round.partner);
-            let rotation = round.rotation(&columns.square().sum(-1), &(columns * other).sum(-1));
-            (vec![rotation.of_rows(columns), rotation.of_rows(vectors)], vec![])
-        });
-        let [columns, vectors] = [0, 1].map(|i| scanned.carried[i].detach());
+        let [columns, vectors] = start.rotated(1, |moved, _| [moved.clone(), moved.clone()]);
         let values = columns.square().sum(-1).sqrt();
         let order = values.argsort(-1, true);
         let in_order = |x: &Tensor| x.gather(-2, &order.unsqueeze(-1).expand_as(x));
@@ -87,6 +62,29 @@ impl Tensor {
         }
     }
 
+    /// The rows `x` of this matrix, and those of a unit matrix, rotated until what the rows have in common vanishes: the
+    /// products of those that `factors` makes of both. So many sweeps more than usual are taken.
+    ///
+    /// With the rows `v` of the rotated unit matrix and `x = v A`, products `v x'` are those of the two-sided method for a
+    /// symmetric `A`, and `x x'` those of the one-sided one for `A'`: rows are all that is ever rotated.
+    fn rotated(&self, n_more: usize, factors: impl Fn(&Tensor, &Tensor) -> [Tensor; 2]) -> [Tensor; 2] {
+        let n = self.shape()[self.rank() - 2];
+        let square = self.shape().with_extent(self.rank() - 1, n);
+        let unit = unit_matrix(self, n).broadcast_to(square);
+        let index = self.counts(n_rounds(n, n_more));
+        let scanned = Scan::over(&[&index]).carry(&[self, &unit]).run(|carried, k| {
+            let (moved, vectors) = (&carried[0], &carried[1]);
+            let round = Round::of(moved, &k[0], n);
+            let [x, y] = factors(moved, vectors);
+            let common = (&x * y.index_select(-2, &round.partner)).sum(-1);
+            // Partners must see the same number, of products that are equal up to rounding.
+            let common = (&common + round.of_partner(&common)) * 0.5;
+            let rotation = round.rotation(&(x * y).sum(-1), &common);
+            (vec![rotation.of_rows(moved), rotation.of_rows(vectors)], vec![])
+        });
+        [0, 1].map(|i| scanned.carried[i].detach())
+    }
+
     /// The element of each row at the column that a vector names.
     pub(super) fn at_columns(&self, columns: &Tensor) -> Tensor {
         let places = self.places(self.shape()[self.rank() - 1]);
@@ -94,7 +92,7 @@ impl Tensor {
     }
 }
 
-/// Rounds enough for `n` rows, with so many sweeps more: two sweeps beyond those that were needed in `f64` for random
+/// Rounds enough for `n` rows, with so many sweeps more: one to four sweeps beyond those that were needed in `f64` for random
 /// matrices and for such with many equal or very different eigenvalues.
 fn n_rounds(n: usize, n_more: usize) -> usize {
     /// Sweeps besides one for each doubling of the extent.

@@ -1,8 +1,10 @@
 //! LAPACK's packed forms of decompositions: triangles and reflections in the place of the matrix they were made from.
 //!
-//! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. As in `linalg.rs` each algorithm is a
-//! loop over columns, and gradients of all orders go through it. Source: Golub and Van Loan, *Matrix Computations*, fourth
-//! edition; the section is named at each function. The forms are those of the LAPACK Users' Guide, third edition, 1999.
+//! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. Errors: extents that do not fit. As in
+//! `linalg.rs` each algorithm is a loop over columns, and gradients of all orders go through it.
+//!
+//! Source: Golub and Van Loan, *Matrix Computations*, fourth edition; the section is named at each function. The forms are
+//! those of the LAPACK Users' Guide, third edition, 1999.
 
 use super::diagonal::unit_matrix;
 use super::{Scan, Tensor, keep};

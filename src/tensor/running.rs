@@ -49,9 +49,8 @@ impl Tensor {
         is_kept: impl Fn(&Tensor, &Tensor) -> Tensor,
     ) -> (Tensor, Tensor) {
         let [indices] = self.on_lines(op, axis, |x| {
-            let values = x.detach();
             let index = x.iota(DType::I64, x.shape().clone(), x.rank() - 1);
-            let [_, indices] = x.doubled(&[nothing, 0.0], [values, index], |before, own| {
+            let [_, indices] = x.doubled(&[nothing, 0.0], [x.clone(), index], |before, own| {
                 let is_kept = is_kept(own[0], before[0]);
                 let is_kept =
                     if own[0].dtype().is_float() { is_kept.logical_or(own[0].isnan()) } else { is_kept };

@@ -297,6 +297,12 @@ impl FromArgument for Vec<usize> {
     }
 }
 
+impl FromArgument for Vec<Value> {
+    fn from_argument(value: &Value, _: &Call) -> Option<Vec<Value>> {
+        value.as_array().cloned()
+    }
+}
+
 impl FromArgument for Vec<Tensor> {
     fn from_argument(value: &Value, call: &Call) -> Option<Vec<Tensor>> {
         value.as_array()?.iter().map(|item| Tensor::from_argument(item, call)).collect()

@@ -1,6 +1,6 @@
 //! Losses, as functions and as modules.
 
-use crate::grad_cases::call::functions;
+use crate::grad_cases::call::{Type, functions};
 use kiln::loss::*;
 use kiln::prelude::*;
 
@@ -40,11 +40,18 @@ functions! {
         x: Tensor, linear_weight: Tensor, target: Tensor, linear_bias: Option<Tensor>, weight: Option<Tensor>,
         ignore_index: i64 = -100, reduction: Reduction = Reduction::Mean, label_smoothing: f64 = 0.0
     ) => {
-        // Classes may come with further axes.
-        let extents: Vec<i64> = linear_weight.extents()[..linear_weight.rank() - 1].iter().map(|&e| e as i64).collect();
-        let rows = linear_weight.flatten(0, -2);
-        let logits = x.linear(&rows, linear_bias.map(|bias| bias.reshape([-1])).as_ref()).unflatten(-1, extents);
-        entropy(weight, ignore_index, reduction, label_smoothing).of(&logits, &target)
+        let loss = entropy(weight, ignore_index, reduction, label_smoothing);
+        loss.of(&logits(&x, &linear_weight, linear_bias.as_ref()), &target)
+    };
+    "nn.LinearCrossEntropyLoss": [
+        _in_features: usize, num_classes: i64, out_features: Vec<i64> = Vec::new(), _bias: bool = false, _device: Option<String>,
+        _dtype: Option<Type>, reduction: Reduction = Reduction::Mean, _weight: Option<Tensor>, ignore_index: i64 = -100,
+        label_smoothing: f64 = 0.0, _options: Option<String>
+    ] (x: Tensor, target: Tensor) |call| => {
+        let classes: Vec<i64> = std::iter::once(num_classes).chain(out_features).collect();
+        let weight = super::attention::weight(call, "linear.weight")?.unflatten(0, classes);
+        let loss = entropy(call.state("weight"), ignore_index, reduction, label_smoothing);
+        loss.of(&logits(&x, &weight, call.state("linear.bias").as_ref()), &target)
     };
     "nn.functional.gaussian_nll_loss": (
         x: Tensor, target: Tensor, var: Tensor, full: bool = false, eps: f64 = 1e-6, reduction: Reduction = Reduction::Mean
@@ -156,4 +163,11 @@ fn entropy(weight: Option<Tensor>, ignore_index: i64, reduction: Reduction, smoo
 
 fn multi_margin(p: f64, margin: f64, weight: Option<Tensor>, reduction: Reduction) -> MultiMargin {
     MultiMargin::new().p(p).margin(margin).weight(weight.map(Weight::from)).reduction(reduction)
+}
+
+/// What a linear layer gives whose classes may come with further axes.
+fn logits(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let extents: Vec<i64> = weight.extents()[..weight.rank() - 1].iter().map(|&e| e as i64).collect();
+    let bias = bias.map(|bias| bias.reshape([-1]));
+    x.linear(&weight.flatten(0, -2), bias.as_ref()).unflatten(-1, extents)
 }

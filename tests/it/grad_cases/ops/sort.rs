@@ -1,8 +1,9 @@
 //! Orders, and what follows from them.
 
-use crate::grad_cases::call::{Dim, Type, functions, not_supported, typed};
+use crate::grad_cases::call::{Call, Dim, FromArgument, NotSupported, Type, functions, not_supported, typed};
 use kiln::Interpolation;
 use kiln::prelude::*;
+use serde_json::Value;
 
 functions! {
     "argsort": (x: Tensor, dim: i64 = -1, descending: bool = false, _stable: Option<bool>) => x.argsort(dim, descending);
@@ -50,8 +51,17 @@ functions! {
         x.bincount(minlength.max((greatest + 1.0) as usize), weights.as_ref())
     };
     "histc": (x: Tensor, bins: usize = 100, min: f64 = 0.0, max: f64 = 0.0) => x.histc(bins, min, max);
-    "histogram": (x: Tensor, bins: Tensor, weight: Option<Tensor>, density: bool = false) => {
-        [x.histogram(&bins, weight.as_ref(), density), bins]
+    "histogram": (x: Tensor, bins: Value, weight: Option<Tensor>, density: bool = false) |call| => {
+        let edges = edges(call, &bins, &x.reshape([-1]))?;
+        [x.histogram(&edges, weight.as_ref(), density), edges]
+    };
+    "histogramdd": (x: Tensor, bins: Vec<Value>, weight: Option<Tensor>, density: bool = false) |call| => {
+        let points = x.flatten(0, -2);
+        let edges = (0..).zip(&bins).map(|(k, bins)| edges(call, bins, &points.select_index(1, k)));
+        let edges = edges.collect::<Result<Vec<Tensor>, NotSupported>>()?;
+        let mut all = vec![counts(&points, &edges, weight.as_ref(), density)];
+        all.extend(edges);
+        all
     };
 
     "cummax": (x: Tensor, dim: i64) => pair(x.cummax(dim));
@@ -68,12 +78,12 @@ functions! {
     "cumulative_trapezoid": (y: Tensor, x: Option<Tensor>, dx: f64 = 1.0, dim: i64 = -1) => {
         scale(y.cumulative_trapezoid(x.as_ref(), dim), dx)
     };
-    "gradient": (x: Tensor, spacing: Option<serde_json::Value>, dim: Dim, edge_order: usize = 1) |call| => {
+    "gradient": (x: Tensor, spacing: Option<Value>, dim: Dim, edge_order: usize = 1) |call| => {
         let axes = dim.axes(&x);
         let one = |(i, &axis): (usize, &i64)| {
             use crate::grad_cases::call::FromArgument;
             let item = match &spacing {
-                Some(serde_json::Value::Array(all)) => all[i].clone(),
+                Some(Value::Array(all)) => all[i].clone(),
                 Some(one) => one.clone(),
                 None => 1.0.into(),
             };
@@ -134,4 +144,42 @@ fn with_shares(
             y.reshape([lead, ones].concat())
         }
     }
+}
+
+/// The edges of bins, or those of so many between the least and the greatest number.
+fn edges(call: &Call, bins: &Value, x: &Tensor) -> Result<Tensor, NotSupported> {
+    if let Some(edges) = Tensor::from_argument(bins, call) {
+        return Ok(edges);
+    }
+    let n = usize::from_argument(bins, call).ok_or_else(|| NotSupported(format!("bins given as {bins}")))?;
+    let (low, high) = (x.min(..), x.max(..));
+    // Not `low + (high - low) t`, whose last edge may differ from the greatest number.
+    let t = call.tracer.linspace(x.dtype(), 0.0, 1.0, n + 1);
+    Ok(low * (1.0 - &t) + high * t)
+}
+
+/// How many points lie in each of the boxes between the edges of each axis.
+fn counts(points: &Tensor, edges: &[Tensor], weights: Option<&Tensor>, density: bool) -> Tensor {
+    let extents: Vec<i64> = edges.iter().map(|edges| edges.extents()[0] as i64 - 1).collect();
+    let mut place = points.select_index(1, 0).zeros_like().cast(DType::I64);
+    let mut is_inside = place.eq(0);
+    for ((k, edges), extent) in (0..).zip(edges).zip(&extents) {
+        let x = points.select_index(1, k);
+        let last = edges.select_index(0, -1);
+        let along = x.eq(&last).select(extent - 1, edges.searchsorted(&x, true) - 1);
+        is_inside = is_inside.logical_and(x.ge(edges.select_index(0, 0))).logical_and(x.le(last));
+        place = place * *extent + along;
+    }
+    let ones = place.ones_like().cast(points.dtype());
+    let n: i64 = extents.iter().product();
+    let weights = weights.map_or(ones, |weights| weights.reshape([-1]));
+    let counts = is_inside.select(place, -1).bincount(n as usize, Some(&weights)).reshape(&extents[..]);
+    if !density {
+        return counts;
+    }
+    let total = counts.sum(..);
+    (0..).zip(edges).fold(counts / total, |density, (k, edges)| {
+        let widths: Vec<i64> = (0..extents.len()).map(|a| if a == k { -1 } else { 1 }).collect();
+        density / edges.diff(1, 0).reshape(widths)
+    })
 }
