@@ -38,17 +38,31 @@ pub struct Band<'a, T> {
 #[inline(always)]
 pub unsafe fn pad<V: Simd>(band: &Band<V::Element>, to: *mut V::Element) {
     let [outer, middle, inner] = band.axes;
+    let width = band.rows.width;
     let plane = outer.locate(band.plane as isize - outer.low);
+    let begin = inner.low.clamp(0, width as isize) as usize;
+    let end = (inner.low + inner.input as isize).clamp(begin as isize, width as isize) as usize;
     for row in 0..band.rows.count {
         let at = (band.row + row) as isize - middle.low;
         let offset = plane.and_then(|plane| Some(plane + middle.locate(at)?));
-        let (from, extent) = match offset {
-            Some(offset) => (band.x.wrapping_offset(offset), inner.input as isize),
-            None => (band.x, 0),
-        };
+        let from = offset.map(|offset| band.x.wrapping_offset(offset));
         // SAFETY: rows are in order, so what a vector writes too much is overwritten by the row behind it, or is behind
         // the band; only elements within the input are read.
-        unsafe { copy_run::<V>(from, -inner.low, extent, band.rows.width, to.add(row * band.rows.width)) };
+        unsafe {
+            let to = to.add(row * width);
+            match from {
+                // A row of a small image is one vector, and its mask that of all.
+                Some(from) if width <= V::LANES => {
+                    V::load_range(from.wrapping_offset(-inner.low), begin, end).store(to);
+                }
+                Some(from) => copy_run::<V>(from, -inner.low, inner.input as isize, width, to),
+                None => {
+                    for j in (0..width).step_by(V::LANES) {
+                        V::splat(V::Element::default()).store(to.add(j));
+                    }
+                }
+            }
+        }
     }
     // SAFETY: the room behind the band. What tiles read there is thrown away, but should not be numbers that are slow to
     // compute with.

@@ -16,7 +16,9 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::window::{MOST_COLUMNS, Run, Window, runs};
+use smallvec::SmallVec;
+
+use super::window::{MOST_COLUMNS, Window, runs};
 use super::{Axis, SPATIAL_AXES};
 use crate::kernels::simd::{Float, MOST_LANES, Simd};
 
@@ -32,6 +34,9 @@ struct Steps {
     stride: usize,
     /// Steps between the elements that neighbours in the kernel are multiplied with.
     dilation: usize,
+    /// How many whole strides these are, and how many steps more.
+    whole: usize,
+    rest: usize,
     /// Steps from the first to the last element of a window.
     reach: usize,
 }
@@ -43,8 +48,9 @@ impl Steps {
         while rest > 0 {
             (step, rest) = (rest, step % rest);
         }
-        let reach = (axis.kernel - 1) * dilation / step;
-        Steps { step, stride: axis.stride / step, dilation: dilation / step, reach }
+        let (stride, dilation) = (axis.stride / step, dilation / step);
+        let reach = (axis.kernel - 1) * dilation;
+        Steps { step, stride, dilation, whole: dilation / stride, rest: dilation % stride, reach }
     }
 
     /// How many elements `outputs` windows meet.
@@ -73,18 +79,19 @@ struct View<T> {
     before: usize,
 }
 
-impl<T> View<T> {
-    const NONE: View<T> = View {
-        image: std::ptr::null(),
-        plane: 0,
-        row: 0,
-        rows: 0,
-        column: 0,
-        inside_rows: [0; 2],
-        inside: [0; 2],
-        before: 0,
-    };
+/// A row of the input in a patch.
+#[derive(Clone, Copy)]
+struct Line<T> {
+    /// The first element in the first channel that is not padding.
+    from: *const T,
+    /// Where the row begins in the patch.
+    to: usize,
+    /// As of its view.
+    inside: [usize; 2],
 }
+
+/// The most rows of which a list is made: as many as small images have in a panel.
+const MOST_LINES: usize = 64;
 
 /// Which of `count` elements from coordinate `first` on are among the `extent` of an axis.
 fn clip(first: isize, extent: usize, count: usize) -> [usize; 2] {
@@ -97,11 +104,13 @@ pub(super) struct Patch<'a, T> {
     window: &'a Window<'a, T>,
     middle: Steps,
     inner: Steps,
-    views: [View<T>; MOST_COLUMNS],
-    n_views: usize,
+    views: SmallVec<[View<T>; MOST_COLUMNS]>,
+    /// The rows that are not padding, if the kernel has one plane and they are few.
+    lines: Option<SmallVec<[Line<T>; MOST_LINES]>>,
+    /// Whether each of them is a part of one vector, of the same lanes.
+    is_short: bool,
     /// Where in the panel, and in the patch at the first position of the kernel, runs of at most a vector begin.
-    places: [[usize; 2]; MOST_COLUMNS],
-    n_places: usize,
+    places: SmallVec<[[usize; 2]; MOST_COLUMNS]>,
     /// The longest of these runs.
     longest: usize,
     /// Elements of a row of one phase.
@@ -125,10 +134,10 @@ impl<'a, T: Float> Patch<'a, T> {
             window,
             middle: Steps::new(middle),
             inner: Steps::new(inner),
-            views: [View::NONE; MOST_COLUMNS],
-            n_views: 0,
-            places: [[0; 2]; MOST_COLUMNS],
-            n_places: 0,
+            views: SmallVec::new(),
+            lines: None,
+            is_short: false,
+            places: SmallVec::new(),
             longest: 0,
             pitch: 0,
             phase: 0,
@@ -140,29 +149,36 @@ impl<'a, T: Float> Patch<'a, T> {
 
     /// Finds out which parts of the input the runs see.
     fn place(&mut self, lanes: usize) {
-        let mut list = [Run::none(self.window.x); MOST_COLUMNS];
-        let n_runs = runs(self.window, &mut list);
-        let list = &list[..n_runs];
         let axis = &self.window.spec.axes[SPATIAL_AXES - 1];
         // Long rows are not copied whole: few runs of them are in a panel.
         let is_long = axis.output >= lanes;
-        let longest = list.iter().fold(0, |longest, run| longest.max(run.length));
+        let longest = runs(self.window).fold(0, |longest, run| longest.max(run.length));
         let covered = self.inner.covered(if is_long { longest } else { axis.output });
         self.pitch = covered.div_ceil(self.inner.stride);
         self.longest = longest.min(lanes);
         let mut rows = 0;
-        for run in list {
+        for run in runs(self.window) {
             let [plane, row, column] = run.start;
-            let last = &self.views[self.n_views.saturating_sub(1)];
-            let is_same = last.image == run.image && last.plane == plane && last.row <= row;
-            if self.n_views == 0 || is_long || !is_same {
+            let is_same = self.views.last().is_some_and(|last| {
+                !is_long && last.image == run.image && last.plane == plane && last.row <= row
+            });
+            if !is_same {
                 let column = if is_long { column } else { -axis.low };
                 let inside = clip(column, axis.input, (covered - 1) * self.inner.step + 1);
-                let view = View { image: run.image, plane, row, column, inside, before: rows, ..View::NONE };
-                self.views[self.n_views] = view;
-                self.n_views += 1;
+                let view = View {
+                    image: run.image,
+                    plane,
+                    row,
+                    rows: 0,
+                    column,
+                    inside_rows: [0; 2],
+                    inside,
+                    before: rows,
+                };
+                self.views.push(view);
             }
-            let view = &mut self.views[self.n_views - 1];
+            let n_views = self.views.len();
+            let view = &mut self.views[n_views - 1];
             // The row and the column of the run, in steps from the first of the view.
             let row = (row - view.row) as usize / self.middle.step;
             let column = (column - view.column) as usize / axis.stride;
@@ -170,18 +186,40 @@ impl<'a, T: Float> Patch<'a, T> {
             rows = view.before + view.rows;
             let place = (view.before + row) * self.pitch + column;
             for piece in (0..run.length).step_by(lanes) {
-                self.places[self.n_places] = [run.before + piece, place + piece];
-                self.n_places += 1;
+                self.places.push([run.before + piece, place + piece]);
             }
         }
         let middle = &self.window.spec.axes[SPATIAL_AXES - 2];
-        for view in &mut self.views[..self.n_views] {
+        for view in &mut self.views {
             let step = self.middle.step;
             view.inside_rows =
                 clip(view.row, middle.input, (view.rows - 1) * step + 1).map(|row| row.div_ceil(step));
         }
         self.phase = rows * self.pitch + lanes;
         self.elements = self.inner.stride * self.phase;
+        self.lines = self.list();
+        let inside = self.views[0].inside;
+        self.is_short = inside[1] <= lanes && self.views.iter().all(|view| view.inside == inside);
+    }
+
+    /// Lists the rows.
+    fn list(&self) -> Option<SmallVec<[Line<T>; MOST_LINES]>> {
+        let [outer, middle, _] = &self.window.spec.axes;
+        let mut lines = SmallVec::new();
+        for view in &self.views {
+            let [begin, end] = view.inside_rows;
+            if outer.kernel > 1 || lines.len() + (end - begin) > MOST_LINES {
+                return None;
+            }
+            let Some(plane) = outer.locate(view.plane) else { continue };
+            for row in begin..end {
+                let at = (view.row + (row * self.middle.step) as isize) * middle.x;
+                let from = view.image.wrapping_offset(plane + at + view.column + view.inside[0] as isize);
+                let to = (view.before + row) * self.pitch;
+                lines.push(Line { from, to, inside: view.inside });
+            }
+        }
+        Some(lines)
     }
 
     /// Packs the panel.
@@ -193,9 +231,9 @@ impl<'a, T: Float> Patch<'a, T> {
     pub unsafe fn pack<V: Simd<Element = T>>(&self, panel: *mut T, width: usize) {
         // As many elements as the longest run has are copied of each.
         let size = self.longest.next_power_of_two().clamp(V::LANES.min(4), V::LANES);
-        let places = &self.places[..self.n_places];
+        let places = &self.places[..];
         let is_regular =
-            self.n_places * size == width && places.iter().enumerate().all(|(i, place)| place[0] == i * size);
+            places.len() * size == width && places.iter().enumerate().all(|(i, place)| place[0] == i * size);
         let mut patches = [MaybeUninit::<T>::uninit(); ELEMENTS + MOST_LANES];
         let patches = patches.as_mut_ptr().cast::<T>();
         // SAFETY: passed on.
@@ -227,6 +265,7 @@ impl<'a, T: Float> Patch<'a, T> {
         let Range { start, end } = self.window.depth;
         let planes = start / positions..(end - 1) / positions + 1;
         let at_once = (ELEMENTS / self.elements).min(planes.len());
+        let mut at = [planes.start / outer.kernel, planes.start % outer.kernel];
         // SAFETY: there is room for the patches of `at_once` planes and a vector.
         unsafe {
             for i in (0..at_once * self.elements).step_by(V::LANES) {
@@ -234,9 +273,12 @@ impl<'a, T: Float> Patch<'a, T> {
             }
             for first in planes.clone().step_by(at_once) {
                 let planes = first..(first + at_once).min(planes.end);
-                for (i, plane) in planes.clone().enumerate() {
-                    let at = [plane / outer.kernel, plane % outer.kernel];
+                for i in 0..planes.len() {
                     self.fill::<V>(at, patches.add(i * self.elements));
+                    at[1] += 1;
+                    if at[1] == outer.kernel {
+                        at = [at[0] + 1, 0];
+                    }
                 }
                 for (i, plane) in planes.enumerate() {
                     let before = plane * positions;
@@ -255,8 +297,12 @@ impl<'a, T: Float> Patch<'a, T> {
     unsafe fn fill<V: Simd<Element = T>>(&self, [channel, position]: [usize; 2], to: *mut T) {
         let spec = self.window.spec;
         let [outer, middle, _] = &spec.axes;
+        if let Some(lines) = &self.lines {
+            // SAFETY: the lines are in the images.
+            return unsafe { self.fill_lines::<V>(lines, channel as isize * spec.x_channel, to) };
+        }
         let row_step = self.middle.step as isize * middle.x;
-        for view in &self.views[..self.n_views] {
+        for view in &self.views {
             let plane = outer.locate(view.plane + (position * outer.kernel_dilation) as isize);
             let [begin, end] = view.inside_rows;
             let first = view.row + (begin * self.middle.step) as isize;
@@ -274,6 +320,33 @@ impl<'a, T: Float> Patch<'a, T> {
                         }
                         None => self.clear_row::<V>(to),
                     }
+                }
+            }
+        }
+    }
+
+    /// Fills the lines from so many elements behind those of the first channel.
+    #[inline(always)]
+    unsafe fn fill_lines<V: Simd<Element = T>>(&self, lines: &[Line<T>], channel: isize, to: *mut T) {
+        let [begin, end] = self.views[0].inside;
+        // SAFETY: as for whole rows. Short lines are one vector each, and its mask that of all.
+        unsafe {
+            for line in lines {
+                let (from, to) = (line.from.wrapping_offset(channel), to.add(line.to));
+                if !self.is_short {
+                    self.fill_row::<V>(from, line.inside, to);
+                    continue;
+                }
+                let x = V::load_range(from.wrapping_sub(begin), begin, end);
+                match (self.inner.step, self.inner.stride) {
+                    (1, 1) => x.store(to),
+                    (2, 1) => V::deinterleave(x, V::splat(T::default())).0.store(to),
+                    (1, 2) => {
+                        let (even, odd) = V::deinterleave(x, V::splat(T::default()));
+                        even.store(to);
+                        odd.store(to.add(self.phase));
+                    }
+                    _ => self.fill_row::<V>(from, line.inside, to),
                 }
             }
         }
@@ -341,11 +414,10 @@ impl<'a, T: Float> Patch<'a, T> {
         width: usize,
     ) {
         let extent = self.window.spec.axes[SPATIAL_AXES - 1].kernel;
-        let places = &self.places[..self.n_places];
+        let places = &self.places[..];
         let from: [*const T; RUNS] = std::array::from_fn(|i| patch.wrapping_add(places[i][1]));
-        let (whole, rest) =
-            (self.inner.dilation / self.inner.stride, self.inner.dilation % self.inner.stride);
-        let (mut row, mut position) = (depth.start / extent, 0);
+        let Steps { whole, rest, stride, .. } = self.inner;
+        let (mut row, mut position) = (if depth.start == 0 { 0 } else { depth.start / extent }, 0);
         let (mut phase, mut shift) = (0, row * self.middle.dilation * self.pitch);
         for p in row * extent..depth.end {
             if p >= depth.start {
@@ -373,8 +445,8 @@ impl<'a, T: Float> Patch<'a, T> {
                 (position, phase, shift) = (0, 0, row * self.middle.dilation * self.pitch);
             } else {
                 (phase, shift) = (phase + rest, shift + whole);
-                if phase >= self.inner.stride {
-                    (phase, shift) = (phase - self.inner.stride, shift + 1);
+                if phase >= stride {
+                    (phase, shift) = (phase - stride, shift + 1);
                 }
             }
         }

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::patch::Patch;
 use super::{ConvSpec, SPATIAL_AXES};
 use crate::kernels::gemm::pack::store_transposed;
@@ -135,26 +137,21 @@ pub(super) struct Run<T> {
     row: Option<*const T>,
 }
 
-impl<T> Run<T> {
-    pub fn none(image: *const T) -> Run<T> {
-        Run { before: 0, length: 0, image, start: [0; SPATIAL_AXES], row: None }
-    }
-}
-
-/// Cuts the columns of a window into runs; returns how many.
-pub(super) fn runs<T: Copy>(window: &Window<T>, runs: &mut [Run<T>; MOST_COLUMNS]) -> usize {
+/// Cuts the columns of a window into runs.
+#[inline(always)]
+pub(super) fn runs<T>(window: &Window<T>) -> impl Iterator<Item = Run<T>> {
     let extent = window.spec.axes[SPATIAL_AXES - 1].output;
-    let mut count = 0;
     let mut column = window.columns.start;
-    while column < window.columns.end {
+    std::iter::from_fn(move || {
+        if column >= window.columns.end {
+            return None;
+        }
         let (image, start) = window.start(column);
         let length = (extent - column % extent).min(window.columns.end - column);
         let before = column - window.columns.start;
-        runs[count] = Run { before, length, image: window.image(image), start, row: None };
-        count += 1;
         column += length;
-    }
-    count
+        Some(Run { before, length, image: window.image(image), start, row: None })
+    })
 }
 
 /// A row of the panel after another, in pieces that are neighbours in the input.
@@ -167,9 +164,7 @@ unsafe fn along_output<V: Simd>(
 ) {
     let spec = window.spec;
     let [outer, middle, inner] = &spec.axes;
-    let mut list = [Run::none(window.x); MOST_COLUMNS];
-    let count = runs(window, &mut list);
-    let list = &mut list[..count];
+    let mut list: SmallVec<[Run<V::Element>; MOST_COLUMNS]> = runs(window).collect();
     for row in window.rows_of_kernel() {
         for run in list.iter_mut() {
             let [first, second] = row.outer;
