@@ -282,23 +282,26 @@ fn layer(cases: &mut Vec<Case>, isa: Isa, [batch, input, output]: [usize; 3]) {
     add("linear-dw", [output, batch, input], true, false);
 }
 
-/// A convolution of two spatial axes with equal strides of 1, and its gradients.
+/// A convolution of two equal spatial axes, and its gradients: that of the input if the window moves by single elements,
+/// since others are split into phases.
 fn conv2d(
     cases: &mut Vec<Case>,
     isa: Isa,
     [images, channels, size]: [usize; 3],
     [out, kernel]: [usize; 2],
-    pad: usize,
+    [pad, step]: [usize; 2],
 ) {
-    let output = size + 2 * pad + 1 - kernel;
-    let axes = |input: usize, kernel: usize, output: usize, low: usize, sign: isize| {
+    let output = (size + 2 * pad - kernel) / step + 1;
+    let axes = |[input, kernel, output]: [usize; 3], low: usize, [stride, kernel_dilation]: [usize; 2]| {
         let axis = |x: usize, w: usize| Axis {
             input,
             kernel,
             output,
+            stride,
             low: low as isize,
+            kernel_dilation,
             x: x as isize,
-            w: w as isize * sign,
+            w: w as isize,
             ..Axis::NONE
         };
         [Axis::NONE, axis(input, kernel), axis(1, 1)]
@@ -311,7 +314,7 @@ fn conv2d(
         groups: 1,
         in_channels: channels,
         out_channels: out,
-        axes: axes(size, kernel, output, pad, 1),
+        axes: axes([size, kernel, output], pad, [step, 1]),
         x_image: stride(channels * x),
         x_channel: stride(x),
         w_out: stride(channels * w),
@@ -323,7 +326,7 @@ fn conv2d(
     let input_gradient = ConvSpec {
         in_channels: out,
         out_channels: channels,
-        axes: axes(output, kernel, size, kernel - 1 - pad, 1),
+        axes: axes([output, kernel, size], kernel - 1 - pad, [1, 1]),
         x_image: forward.y_image,
         x_channel: forward.y_channel,
         w_out: forward.w_in,
@@ -335,7 +338,7 @@ fn conv2d(
     let weight_gradient = ConvSpec {
         images: channels,
         in_channels: images,
-        axes: axes(size, output, kernel, pad, 1),
+        axes: axes([size, output, kernel], pad, [1, step]),
         x_image: forward.x_channel,
         x_channel: forward.x_image,
         w_out: forward.y_channel,
@@ -344,9 +347,11 @@ fn conv2d(
         y_channel: forward.w_out,
         ..forward
     };
-    let name = format!("{images}x{channels}x{size}x{size} {out}x{kernel}x{kernel}");
+    let name = format!("{images}x{channels}x{size}x{size} {out}x{kernel}x{kernel}/{step}");
     cases.push(Case::conv(isa, &format!("conv {name}"), forward));
-    cases.push(Case::conv(isa, &format!("conv-dx {name}"), input_gradient));
+    if step == 1 {
+        cases.push(Case::conv(isa, &format!("conv-dx {name}"), input_gradient));
+    }
     cases.push(Case::conv(isa, &format!("conv-dw {name}"), weight_gradient));
 }
 
@@ -367,9 +372,12 @@ fn cases(isa: Isa) -> Vec<Case> {
     cases.push(Case::gemm(isa, "matvec, row times columns", matvec(1, 2048, true)));
     let heads = GemmSpec { batch: [1, 1, 96], ..product(FloatType::F32, [64, 64, 64], false, true) };
     cases.push(Case::gemm(isa, "batch of 96, 64x64x64", heads));
-    conv2d(&mut cases, isa, [32, 64, 32], [64, 3], 1);
-    conv2d(&mut cases, isa, [64, 1, 28], [32, 3], 0);
-    conv2d(&mut cases, isa, [64, 32, 26], [64, 3], 0);
+    conv2d(&mut cases, isa, [32, 64, 32], [64, 3], [1, 1]);
+    conv2d(&mut cases, isa, [64, 1, 28], [32, 3], [0, 1]);
+    conv2d(&mut cases, isa, [64, 32, 26], [64, 3], [0, 1]);
+    conv2d(&mut cases, isa, [32, 32, 16], [64, 4], [1, 2]);
+    conv2d(&mut cases, isa, [32, 64, 8], [128, 4], [1, 2]);
+    conv2d(&mut cases, isa, [32, 256, 8], [256, 3], [1, 1]);
     cases
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod arrange_convs;
 pub mod arrange_dots;
 pub mod contraction;
 pub mod cost;
@@ -29,6 +30,7 @@ pub mod split_dilation;
 pub mod split_reduce;
 pub mod testing;
 
+pub use arrange_convs::ArrangeConvs;
 pub use arrange_dots::ArrangeDots;
 pub use eliminate_common::EliminateCommon;
 pub use eliminate_dead::EliminateDead;

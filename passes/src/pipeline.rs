@@ -3,6 +3,7 @@
 //! The runner, not the pass, verifies the graph, checks that "unchanged" is true, dumps, times, counts and limits the
 //! number of rewrites. [`bisect`] uses that limit to name the one rewrite that makes a graph go wrong.
 
+use crate::arrange_convs::ArrangeConvs;
 use crate::arrange_dots::ArrangeDots;
 use crate::eliminate_common::EliminateCommon;
 use crate::eliminate_dead::EliminateDead;
@@ -110,7 +111,8 @@ impl Pipeline {
             Stage::once(EliminateDead),
             // Before anything rewrites a body.
             Stage::once(MergeLoops),
-            // Before `simplify`, which merges its slices of kernels with what the gradient did to them.
+            // Before `simplify`, which merges their slices and reversals with what the gradient did to kernels.
+            Stage::once(ArrangeConvs),
             Stage::once(SplitDilation),
             Stage::until_unchanged(vec![
                 Box::new(Simplify),
@@ -122,7 +124,11 @@ impl Pipeline {
             // Last: `simplify` would merge the two stages again.
             Stage::once(SplitReduce),
             Stage::once(ArrangeDots),
-            Stage::once(OptimizeBodies::only(vec![Box::new(SplitDilation), Box::new(ArrangeDots)])),
+            Stage::once(OptimizeBodies::only(vec![
+                Box::new(ArrangeConvs),
+                Box::new(SplitDilation),
+                Box::new(ArrangeDots),
+            ])),
             Stage::once(ArrangePanels),
         ])
     }
@@ -374,6 +380,7 @@ mod tests {
         assert_snapshot!(lines.join("\n"), @r#"
         eliminate_dead 10 -> 9 {"remove": 1}
         merge_loops 9 -> 9 {}
+        arrange_convs 9 -> 9 {}
         split_dilation 9 -> 9 {}
         simplify 9 -> 5 {"mul_one": 1, "reshape_of_reshape": 1}
         fold_constants 5 -> 5 {}

@@ -284,8 +284,9 @@ impl<'a, T: Float> Patch<'a, T> {
                     let before = plane * positions;
                     let depth = start.max(before) - before..end.min(before + positions) - before;
                     let patch = patches.add(i * self.elements);
-                    self.copy::<SIZE, RUNS>(depth.clone(), patch, panel, width);
-                    panel = panel.add(depth.len() * width);
+                    let count = depth.len();
+                    self.copy::<SIZE, RUNS>(depth, patch, panel, width);
+                    panel = panel.add(count * width);
                 }
             }
         }
@@ -427,8 +428,8 @@ impl<'a, T: Float> Patch<'a, T> {
                 // by the run, or the row of the panel, behind it.
                 unsafe {
                     if RUNS > 0 {
-                        for i in 0..RUNS {
-                            copy_array::<T, SIZE>(from[i].wrapping_add(shift), panel.add(i * SIZE));
+                        for (i, from) in from.iter().enumerate() {
+                            copy_array::<T, SIZE>(from.wrapping_add(shift), panel.add(i * SIZE));
                         }
                     } else {
                         for &[before, place] in places {
