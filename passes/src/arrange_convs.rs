@@ -298,10 +298,11 @@ mod tests {
                 let inputs: Vec<_> =
                     graph.inputs().iter().map(|&x| random_data(graph.node(x).ty(), 1, -1.0..1.0)).collect();
                 let mut arranged = graph.clone();
-                let conv = graph.topological_order().into_iter().find_map(|id| Layer::of(&graph, id)?.form());
-                ArrangeConvs.run(&mut arranged, &mut Rewrites::unlimited());
+                let form = graph.topological_order().into_iter().find_map(|id| Layer::of(&graph, id)?.form());
+                let changed = ArrangeConvs.run(&mut arranged, &mut Rewrites::unlimited());
+                assert_eq!(changed, Changed::if_any(usize::from(form.is_some())), "{text}");
                 verify(&arranged).expect("a valid graph");
-                if let Some(form) = conv {
+                if let Some(form) = form {
                     n_arranged[form as usize] += 1;
                 }
                 let [expected, found] = [&graph, &arranged]

@@ -408,8 +408,8 @@ mod tests {
         };
         assert_eq!(dumps(PrintAfter::Nothing), []);
         let simplify = PrintAfter::Pass("simplify".to_string());
-        assert_eq!(dumps(simplify), [("simplify", 3), ("simplify", 8)]);
-        let changes = [("eliminate_dead", 0), ("simplify", 3), ("eliminate_common", 5)];
+        assert_eq!(dumps(simplify), [("simplify", 4), ("simplify", 9)]);
+        let changes = [("eliminate_dead", 0), ("simplify", 4), ("eliminate_common", 6)];
         assert_eq!(dumps(PrintAfter::EveryChange), changes);
     }
 
