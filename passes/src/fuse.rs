@@ -180,12 +180,30 @@ impl Fusion<'_> {
                     && shape.rank() > kernel.domain.rank();
                 if finer {
                     self.groups.set_domain(group, shape);
+                } else {
+                    self.merge_siblings(node, group);
                 }
                 self.groups.join(self.graph, node, group);
                 return;
             }
         }
         self.start(node, KernelKind::Loop, shape, Axes::new());
+    }
+
+    /// Merges other kernels that compute operands of a node into one that the node is about to join, where they have the
+    /// same loops and neither needs the other: what they compute is then used where it was computed.
+    fn merge_siblings(&mut self, node: NodeId, group: usize) {
+        let shape = &self.graph.node(node).ty().shape;
+        for other in self.producers(node) {
+            let [kernel, sibling] = [group, other].map(|group| self.groups.kernel(group));
+            let same_loops = (&kernel.kind, &sibling.kind) == (&KernelKind::Loop, &KernelKind::Loop)
+                && (&kernel.domain, &kernel.reduced) == (&sibling.domain, &sibling.reduced);
+            let room = kernel.members.len() + sibling.members.len() < MAX_MEMBERS;
+            let independent = !self.groups.depends(group, other) && !self.groups.depends(other, group);
+            if other != group && same_loops && room && independent && self.fits(node, shape, other) {
+                self.groups.merge(group, other);
+            }
+        }
     }
 
     /// The kernels that compute operands of a node, latest first.

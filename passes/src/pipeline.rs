@@ -130,6 +130,8 @@ impl Pipeline {
                 Box::new(ArrangeDots),
             ])),
             Stage::once(ArrangePanels),
+            // Operands that several dots need in one order are arranged once.
+            Stage::once(EliminateCommon),
         ])
     }
 
@@ -396,6 +398,7 @@ mod tests {
         arrange_dots 4 -> 4 {}
         arrange_bodies 4 -> 4 {}
         arrange_panels 4 -> 4 {}
+        eliminate_common 4 -> 4 {}
         "#);
     }
 

@@ -23,6 +23,7 @@ pub mod sink;
 
 use crate::analysis;
 use crate::pass::{Changed, Pass, Rewrites};
+use kiln_ir::op::BinaryOp;
 use kiln_ir::{Graph, NodeId, Op};
 
 /// The pass.
@@ -114,6 +115,7 @@ fn rewrite(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> Option<NodeI
 /// The rows that can apply to a node with this op, besides the rules of [`algebra`].
 fn rows(op: &Op) -> [&'static [Row]; 2] {
     match op {
+        Op::Binary(BinaryOp::Add) => [border::ADD, sink::ROWS],
         Op::Unary(_) | Op::Binary(_) | Op::Logical(_) | Op::Select => [sink::ROWS, &[]],
         Op::Compare(_) => [clamp::COMPARE, sink::ROWS],
         Op::Cast(_) => [algebra::CAST, sink::ROWS],

@@ -117,6 +117,25 @@ impl Groups {
         self.need(group, needed);
     }
 
+    /// Makes the members of one kernel those of another, neither of which needs the other.
+    pub fn merge(&mut self, group: usize, other: usize) {
+        debug_assert!(
+            !self.depends(group, other) && !self.depends(other, group),
+            "kernels that wait for each other"
+        );
+        let members = std::mem::take(&mut self.kernels[other].members);
+        members.iter().for_each(|member| self.of_node[member.index()] = Some(group));
+        self.kernels[group].members.extend(members);
+        let needed = std::mem::take(&mut self.needs[other]);
+        // Those that needed the other kernel need this one, and what it needs.
+        let mut of_group = self.needs[group].clone();
+        of_group.insert(group);
+        for user in std::mem::take(&mut self.needed_by[other]).iter() {
+            self.need(user, of_group.clone());
+        }
+        self.need(group, needed);
+    }
+
     /// Makes these kernels needed by one, and by those that need it.
     fn need(&mut self, group: usize, mut needed: Set) {
         // Most nodes bring nothing new.

@@ -130,6 +130,21 @@ fn independent_values_are_not_fused() {
 }
 
 #[test]
+fn independent_values_that_meet_are_one_kernel() {
+    assert_snapshot!(program(
+        "graph meet(%x: f32[6], %y: f32[6]) {
+            %a: f32[6] = exp %x
+            %b: f32[6] = exp %y
+            %c: f32[6] = mul %a, %b
+            return %c
+        }"
+    ), @"
+    schedule meet: 1 kernel, arena 64 B (64 B without reuse)
+        k0 loop  %x, %y -> %c [0..24]   2 exp, mul   18 FLOP
+    ");
+}
+
+#[test]
 fn reductions_over_other_axes_are_kernels_of_their_own() {
     assert_snapshot!(program(
         "graph both(%x: f32[80, 70]) {

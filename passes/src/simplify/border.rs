@@ -1,9 +1,10 @@
-//! Rows about parts and borders: slice, pad and concatenate.
+//! Rows about parts and borders: slice, pad and concatenate, and sums of pads.
 
 use super::Row;
+use crate::analysis::uniform;
 use kiln_ir::emit::{Emit, EmitExt};
-use kiln_ir::op::{Pad, Slice};
-use kiln_ir::{Axes, Graph, NodeId, Op, Shape};
+use kiln_ir::op::{BinaryOp, Pad, Slice};
+use kiln_ir::{Axes, Graph, Literal, NodeId, Op, Shape};
 
 /// Rows about `slice`.
 pub const SLICE: &[Row] = &[
@@ -36,6 +37,13 @@ pub const PAD: &[Row] = &[
         apply: pad_of_pad,
     },
 ];
+
+/// Rows about `add`.
+pub const ADD: &[Row] = &[Row {
+    name: "add_of_pads",
+    text: "add(pad(x), pad(y)) => add(pad(concatenate(x, y)), 0) if they pad one axis with zeros and y begins where x ends",
+    apply: add_of_pads,
+}];
 
 /// Rows about `concatenate`.
 pub const CONCATENATE: &[Row] = &[
@@ -184,6 +192,69 @@ fn pad_of_pad(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     };
     let x = operand(graph, inner_id);
     Some(graph.emit(Op::Pad(pad), &[x]))
+}
+
+/// A part of an axis that is padded with zeros to the whole of it.
+struct Part {
+    x: NodeId,
+    axis: usize,
+    start: usize,
+    end: usize,
+}
+
+impl Part {
+    fn new(graph: &Graph, id: NodeId) -> Option<Part> {
+        let Op::Pad(Pad { low, high, interior, value }) = graph.op(id) else { return None };
+        let is_zero = *value == Literal::zero(value.dtype()) && interior.iter().all(|&n| n == 0);
+        let mut padded = (0..low.len()).filter(|&axis| (low[axis], high[axis]) != (0, 0));
+        let (Some(axis), None, true) = (padded.next(), padded.next(), is_zero) else { return None };
+        let (start, high) = (usize::try_from(low[axis]).ok()?, usize::try_from(high[axis]).ok()?);
+        Some(Part { x: operand(graph, id), axis, start, end: shape(graph, id)[axis] - high })
+    }
+}
+
+/// The gradients of slices of one value, whose sum is the gradient of the value: they need not be written out to its size.
+/// The zeros that each part was added to are added still, since they make `0` of `-0`.
+fn add_of_pads(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
+    let mut parts = Vec::new();
+    if !add_parts(graph, id, &mut parts) {
+        return None;
+    }
+    parts.sort_by_key(|part| part.start);
+    let axis = parts.first()?.axis;
+    let follow = |pair: &[Part]| pair[0].end == pair[1].start && pair[1].axis == axis;
+    if parts.len() < 2 || !parts.windows(2).all(follow) {
+        return None;
+    }
+    let whole = shape(graph, id).clone();
+    let all: Vec<NodeId> = parts.iter().map(|part| part.x).collect();
+    let joined = graph.emit(Op::Concatenate(axis), &all);
+    let (first, last) = (&parts[0], &parts[parts.len() - 1]);
+    let amount = |n: usize| (0..whole.rank()).map(|a| if a == axis { n as i64 } else { 0 }).collect();
+    let pad = Pad {
+        low: amount(first.start),
+        high: amount(whole[axis] - last.end),
+        interior: Axes::from_elem(0, whole.rank()),
+        value: Literal::zero(graph.node(id).ty().dtype),
+    };
+    let padded = graph.emit(Op::Pad(pad), &[joined]);
+    let zero = graph.constant_like(padded, 0.0);
+    Some(graph.binary(BinaryOp::Add, padded, zero))
+}
+
+/// Collects the parts that a sum consists of; `false` if it has other terms than parts and zeros.
+fn add_parts(graph: &Graph, sum: NodeId, parts: &mut Vec<Part>) -> bool {
+    let Op::Binary(BinaryOp::Add) = graph.op(sum) else { return false };
+    graph.operands(sum).iter().all(|&term| match Part::new(graph, term) {
+        Some(part) => {
+            parts.push(part);
+            true
+        }
+        None => {
+            uniform(graph, term).is_some_and(|value| value == Literal::zero(value.dtype()))
+                || (graph.n_uses(term) == 1 && add_parts(graph, term, parts))
+        }
+    })
 }
 
 fn concatenate_one(graph: &mut Graph, id: NodeId) -> Option<NodeId> {

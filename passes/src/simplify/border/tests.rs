@@ -279,3 +279,37 @@ fn neighbouring_slices_become_one() {
       }
     ");
 }
+
+#[test]
+fn parts_that_are_added_become_a_whole() {
+    // In any order, and `%d` stays: its parts overlap.
+    assert_snapshot!(changes(
+        "
+        graph f(%x: f32[2, 3], %y: f32[2, 4], %z: f32[2, 1]) {
+            %px: f32[2, 9] = pad %x { low = [0, 0], high = [0, 6], value = 0.0 }
+            %py: f32[2, 9] = pad %y { low = [0, 4], high = [0, 1], value = 0.0 }
+            %pz: f32[2, 9] = pad %z { low = [0, 3], high = [0, 5], value = 0.0 }
+            %a: f32[2, 9] = add %px, %py
+            %b: f32[2, 9] = add %a, %pz
+            %pw: f32[2, 9] = pad %y { low = [0, 3], high = [0, 2], value = 0.0 }
+            %d: f32[2, 9] = add %py, %pw
+            return %b, %d
+        }
+    "
+    ), @"
+      graph f(%x: f32[2, 3], %y: f32[2, 4], %z: f32[2, 1]) {
+    -     %px: f32[2, 9] = pad %x { low = [0, 0], high = [0, 6], value = 0.0 }
+          %py: f32[2, 9] = pad %y { low = [0, 4], high = [0, 1], value = 0.0 }
+    -     %pz: f32[2, 9] = pad %z { low = [0, 3], high = [0, 5], value = 0.0 }
+    -     %a: f32[2, 9] = add %px, %py
+    -     %b: f32[2, 9] = add %a, %pz
+          %pw: f32[2, 9] = pad %y { low = [0, 3], high = [0, 2], value = 0.0 }
+          %d: f32[2, 9] = add %py, %pw
+    +     %concatenate: f32[2, 8] = concatenate %x, %z, %y { axis = 1 }
+    +     %pad: f32[2, 9] = pad %concatenate { low = [0, 0], high = [0, 1], value = 0.0 }
+    +     %fill: f32[2, 9] = fill { value = 0.0 }
+    +     %b: f32[2, 9] = add %pad, %fill
+          return %b, %d
+      }
+    ");
+}
