@@ -1,7 +1,8 @@
 //! Memory planning: one arena, with an offset for every value decided before the program runs.
 //!
 //! Kernels are taken in order. A value written takes the memory of a value that is read for the last time when the
-//! kernel allows that; else the smallest gap between live values that it fits. A value's memory is free after the last
+//! kernel allows that; else the smallest gap between live values that it fits. A product that only its own kernel needs
+//! gives its memory to what is made of it. A value's memory is free after the last
 //! kernel that reads it. Outputs live on after the step. [`check`] proves the result without trusting how it was made.
 //!
 //! Cost: O(values * values that live at once).
@@ -9,7 +10,7 @@
 use crate::loop_bodies::LoweredLoop;
 use crate::loops::LoopBody;
 use crate::schedule::{Order, may_write_over};
-use kiln_ir::kernel::{Copy, Kernel, MemoryPlan, Place, Placement};
+use kiln_ir::kernel::{Copy, Kernel, KernelKind, MemoryPlan, Place, Placement};
 use kiln_ir::{Graph, NodeId, Op};
 use std::collections::{BTreeMap, HashMap};
 
@@ -36,7 +37,9 @@ pub fn plan_memory(
     let in_place: HashMap<NodeId, usize> = order.in_place.iter().copied().collect();
     let mut bytes_without_reuse = 0;
     for (k, (kernel, body)) in kernels.iter().zip(bodies).enumerate() {
-        for &value in &kernel.writes {
+        let own = own_product(kernel, &last_reads);
+        let mut given_to = None;
+        for &value in own.iter().chain(kernel.writes.iter().filter(|&&value| Some(value) != own)) {
             // A loop has no value of its own: what it takes is what the kernels of its body need between them.
             let n_bytes = match loops.get(&value) {
                 Some(looped) => looped.lowered.plan.arena_bytes,
@@ -47,7 +50,15 @@ pub fn plan_memory(
                 Some(&input) => Place::Input(input),
                 None => {
                     bytes_without_reuse += n_bytes.next_multiple_of(ALIGNMENT);
-                    let offset = planner.offset(kernel, body, value, n_bytes, k);
+                    let product =
+                        own.filter(|&own| given_to.is_none() && may_become(graph, body, own, value));
+                    let offset = match product {
+                        Some(product) => {
+                            given_to = Some(value);
+                            planner.arena_offset(product)
+                        }
+                        None => planner.offset(kernel, body, value, n_bytes, k),
+                    };
                     planner.keep(offset, k, last);
                     Place::Arena(offset)
                 }
@@ -60,6 +71,21 @@ pub fn plan_memory(
     placements.sort_unstable_by_key(|placement| placement.node);
     let copies = copies(graph, order);
     MemoryPlan { arena_bytes: planner.arena_bytes, bytes_without_reuse, placements, copies }
+}
+
+/// The product of a contraction, if no other kernel reads it.
+fn own_product(kernel: &Kernel, last_reads: &HashMap<NodeId, usize>) -> Option<NodeId> {
+    match kernel.kind {
+        KernelKind::Contraction(root) if !last_reads.contains_key(&root) => Some(root),
+        _ => None,
+    }
+}
+
+/// Whether a value that is made of a product may lie where the product does: each region of it is finished once, and
+/// then only the epilogue reads it.
+fn may_become(graph: &Graph, body: &LoopBody, product: NodeId, value: NodeId) -> bool {
+    let n_bytes = |node: NodeId| graph.node(node).ty().n_bytes();
+    value != product && n_bytes(value) == n_bytes(product) && body.may_overwrite(product, value)
 }
 
 /// State whose next value could not be written in place.
@@ -107,6 +133,14 @@ impl Planner<'_> {
         for (node, place) in places.chain(inputs) {
             let n_bytes = self.graph.node(node).ty().n_bytes();
             self.placements.insert(node, Placement { node, place, n_bytes, first: None, last: end });
+        }
+    }
+
+    /// Where a value lies that was given a place in the arena.
+    fn arena_offset(&self, value: NodeId) -> usize {
+        match self.placements[&value].place {
+            Place::Arena(offset) => offset,
+            Place::Input(_) | Place::Constant => unreachable!("a product is no state"),
         }
     }
 
@@ -219,7 +253,13 @@ pub fn check(
                 && a_lives.0 < b_lives.0
                 && a_bytes == b_bytes
                 && may_write_over(graph, &kernels[*b_kernel], &bodies[*b_kernel], *a, *b);
-            if bytes && time && !taken_over {
+            let own = own_product(&kernels[*b_kernel], &last_reads);
+            let becomes = |product: NodeId, value: NodeId| {
+                own == Some(product) && may_become(graph, &bodies[*b_kernel], product, value)
+            };
+            let one_kernel = a_lives.0 == b_lives.0 && a_bytes == b_bytes;
+            let becomes = one_kernel && (becomes(*a, *b) || becomes(*b, *a));
+            if bytes && time && !taken_over && !becomes {
                 return Err(PlanError::Overlap(*a, *b));
             }
         }

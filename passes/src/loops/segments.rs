@@ -60,7 +60,10 @@ impl LoopBody {
         let sinks = self.stores.iter().filter(|s| !s.per_row && s.phase == store.phase).map(|s| s.value);
         let sinks = sinks.chain(self.reductions.iter().filter(|r| r.phase == store.phase).map(|r| r.operand));
         let last_segment = sinks.map(|value| segments[value]).max().unwrap_or(0);
-        let by_rows_after = self.stores.iter().any(|s| s.per_row);
+        // What is stored per row comes after, but cannot read what lies along the reduced axes.
+        let is_reduced = |axis: usize| self.axes[axis] == AxisKind::Reduced;
+        let read_by_rows = !self.affine_varies(&store.address, is_reduced, &vec![true; self.values.len()]);
+        let by_rows_after = read_by_rows && self.stores.iter().any(|s| s.per_row);
         in_last_phase && !by_rows_after && segments[store.value] == last_segment
     }
 }

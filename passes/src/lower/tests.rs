@@ -56,8 +56,8 @@ fn elementwise_work_after_a_large_product_is_its_epilogue() {
             return %t
         }"
     ), @"
-    schedule dense: 1 kernel, arena 24 KiB (24 KiB without reuse)
-        k0 contraction  %x, %w, %b -> %d [0..12288], %t [12288..24576]   dot, add, tanh   202.8 kFLOP
+    schedule dense: 1 kernel, arena 12 KiB (24 KiB without reuse)
+        k0 contraction  %x, %w, %b -> %d [0..12288], %t [0..12288] over %d   dot, add, tanh   202.8 kFLOP
     ");
 }
 
