@@ -1,7 +1,8 @@
 //! Simplifies: replaces small patterns by smaller ones, row by row of a table `name: pattern => replacement if condition`.
 //!
 //! The rows stand in one file per family: [`algebra`] (values, elementwise), [`clamp`] (rectifiers), [`movement`] (axes and views), [`border`]
-//! (parts and borders), [`sink`] (movement ops through elementwise ops, towards the results), [`contraction`] and [`reduce`].
+//! (parts and borders), [`sink`] (movement ops through elementwise ops, towards the results), [`contraction`], [`reduce`] and
+//! [`window`].
 //!
 //! Promises: idempotent; terminates, since each row makes nodes fewer, cheaper or moves a view in its one direction
 //! (reshapes and permutations towards the results, repetition towards the results through elementwise ops and below
@@ -20,6 +21,7 @@ pub mod pattern;
 pub mod reduce;
 mod regroup;
 pub mod sink;
+pub mod window;
 
 use crate::analysis;
 use crate::pass::{Changed, Pass, Rewrites};
@@ -116,7 +118,8 @@ fn rewrite(graph: &mut Graph, id: NodeId, budget: &mut Rewrites) -> Option<NodeI
 fn rows(op: &Op) -> [&'static [Row]; 2] {
     match op {
         Op::Binary(BinaryOp::Add) => [border::ADD, sink::ROWS],
-        Op::Unary(_) | Op::Binary(_) | Op::Logical(_) | Op::Select => [sink::ROWS, &[]],
+        Op::Select => [window::SELECT, sink::ROWS],
+        Op::Unary(_) | Op::Binary(_) | Op::Logical(_) => [sink::ROWS, &[]],
         Op::Compare(_) => [clamp::COMPARE, sink::ROWS],
         Op::Cast(_) => [algebra::CAST, sink::ROWS],
         Op::Reshape(_) => [movement::RESHAPE, &[]],
@@ -126,7 +129,7 @@ fn rows(op: &Op) -> [&'static [Row]; 2] {
         Op::Pad(_) => [border::PAD, &[]],
         Op::Concatenate(_) => [border::CONCATENATE, &[]],
         Op::Reverse(_) => [movement::REVERSE, &[]],
-        Op::Reduce(..) => [reduce::REDUCE, &[]],
+        Op::Reduce(..) => [reduce::REDUCE, window::REDUCE],
         Op::ArgReduce(..) => [reduce::ARG_REDUCE, &[]],
         Op::Cumulative(_) => [reduce::CUMULATIVE, &[]],
         Op::Dot(_) => [contraction::DOT, &[]],
