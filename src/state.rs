@@ -1,7 +1,7 @@
 //! The state of programs: parameters, optimizer state, counters. It lives between steps, and several programs (a training
 //! step, an evaluation) can work on the same state.
 
-use crate::runtime::AlignedBuffer;
+use crate::runtime::{AlignedBuffer, advise_large_pages};
 use kiln_ir::data::Storage;
 use kiln_ir::{DType, TensorData, TensorType};
 
@@ -117,7 +117,11 @@ fn copy_elements<T: Copy, const N: usize>(elements: &[T], bytes: &mut [u8], to_b
 /// A tensor from its elements as bytes. A byte that is no truth value counts as true.
 pub(crate) fn read_bytes(ty: &TensorType, bytes: &[u8]) -> TensorData {
     fn elements<T, const N: usize>(bytes: &[u8], from_bytes: impl Fn([u8; N]) -> T) -> Vec<T> {
-        bytes.chunks_exact(N).map(|chunk| from_bytes(chunk.try_into().expect("chunks of N bytes"))).collect()
+        let mut elements = Vec::with_capacity(bytes.len() / N);
+        advise_large_pages(elements.spare_capacity_mut());
+        let chunks = bytes.chunks_exact(N);
+        elements.extend(chunks.map(|chunk| from_bytes(chunk.try_into().expect("chunks of N bytes"))));
+        elements
     }
     let shape = ty.shape.clone();
     match ty.dtype {

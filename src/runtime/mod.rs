@@ -15,5 +15,6 @@ mod team;
 pub use affinity::use_cores;
 pub use background::Background;
 pub use barrier::{Barrier, kiln_barrier};
+pub use block::advise_large_pages;
 pub use buffer::{ALIGNMENT, AlignedBuffer, OutOfBounds};
 pub use team::{Team, Worker};
