@@ -5,9 +5,9 @@
 //! index at which it is needed, and when no path from the kernel to the node leads through another kernel. So a row
 //! that is reduced and used again stays one kernel, and elementwise work after a matrix product becomes its epilogue.
 //!
-//! Which nodes belong to a kernel at all is settled before ([`placement`]): movement ops, fills and the like are folded into
+//! Which nodes belong to a kernel at all is settled before (`fuse/placement`): movement ops, fills and the like are folded into
 //! those that use them. Comparisons and other cheap values are computed again where they are used when that needs no more
-//! memory than reading them would ([`memory`]).
+//! memory than reading them would (`fuse/memory`).
 //!
 //! Cost: O(nodes * kernels) in the worst case, from the transitive dependencies between kernels.
 
