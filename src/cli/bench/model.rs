@@ -54,7 +54,13 @@ pub(super) enum ModelWorkload {
 /// Makes a trainer.
 type Make<'a> = Box<dyn Fn(&Way) -> Result<Trainer<'a>, Error> + 'a>;
 /// Takes a step and returns a number that depends on its result.
-type Step<'a> = Box<dyn FnMut(&mut Trainer<'a>) -> Result<f64, Error> + 'a>;
+type Step<'a> = Box<dyn FnMut(&mut Trainer<'a>) -> Result<Outcome, Error> + 'a>;
+
+/// What a step returns: a number of it is asked for outside of the time that is measured.
+enum Outcome {
+    Loss(f64),
+    Prediction(TensorData),
+}
 
 /// A model with a batch, run again and again.
 struct Steps<'a> {
@@ -62,12 +68,12 @@ struct Steps<'a> {
     make: Make<'a>,
     step: Step<'a>,
     trainer: Option<Trainer<'a>>,
-    value: f64,
+    last: Option<Outcome>,
 }
 
 impl<'a> Steps<'a> {
     fn new(way: Way, make: Make<'a>, step: Step<'a>) -> Steps<'a> {
-        Steps { way, make, step, trainer: None, value: f64::NAN }
+        Steps { way, make, step, trainer: None, last: None }
     }
 }
 
@@ -77,12 +83,16 @@ impl Running for Steps<'_> {
             Some(trainer) => trainer,
             None => self.trainer.insert((self.make)(&self.way)?),
         };
-        self.value = (self.step)(trainer)?;
+        self.last = Some((self.step)(trainer)?);
         Ok(())
     }
 
     fn value(&self) -> f64 {
-        self.value
+        match &self.last {
+            None => f64::NAN,
+            Some(Outcome::Loss(loss)) => *loss,
+            Some(Outcome::Prediction(results)) => results.to_f64_vec().iter().sum(),
+        }
     }
 }
 
@@ -115,16 +125,16 @@ fn noise(like: &Tensor, extents: &[usize]) -> Tensor {
 
 /// A step with a loss on one batch.
 fn training<'a>(inputs: TensorData, targets: TensorData) -> Step<'a> {
-    Box::new(move |trainer| trainer.step(&inputs, &targets).map(f64::from))
+    Box::new(move |trainer| trainer.step(&inputs, &targets).map(|loss| Outcome::Loss(loss.into())))
 }
 
 /// A step of a model that computes its loss itself.
 fn minimizing<'a>(inputs: TensorData) -> Step<'a> {
-    Box::new(move |trainer| trainer.step(&inputs, &()).map(f64::from))
+    Box::new(move |trainer| trainer.step(&inputs, &()).map(|loss| Outcome::Loss(loss.into())))
 }
 
 fn predicting<'a>(inputs: TensorData) -> Step<'a> {
-    Box::new(move |trainer| Ok(trainer.predict(&inputs)?.to_f64_vec().iter().sum()))
+    Box::new(move |trainer| trainer.predict(&inputs).map(Outcome::Prediction))
 }
 
 /// Prepares a model of this workload and hands it, not yet compiled, to `measure`.
@@ -201,7 +211,10 @@ pub(super) fn run<R>(
                 way.of(trainer).build()
             };
             let real = uniform(&shape, -1.0);
-            let step: Step<'_> = Box::new(move |trainer| Ok(trainer.run("drawn", &real)?[0].get(0).as_f64()));
+            let step: Step<'_> = Box::new(move |trainer| {
+                let results = trainer.run("drawn", &real)?;
+                Ok(Outcome::Loss(results[0].get(0).as_f64()))
+            });
             measure(&mut Steps::new(way, Box::new(make), step))
         }
     }
