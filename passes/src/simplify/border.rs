@@ -217,7 +217,7 @@ impl Part {
 /// The zeros that each part was added to are added still, since they make `0` of `-0`.
 fn add_of_pads(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     let mut parts = Vec::new();
-    if !add_parts(graph, id, &mut parts) {
+    if !add_parts(graph, id, MOST_SUMS, &mut parts) {
         return None;
     }
     parts.sort_by_key(|part| part.start);
@@ -242,19 +242,24 @@ fn add_of_pads(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     Some(graph.binary(BinaryOp::Add, padded, zero))
 }
 
+/// Sums within a sum in which parts are looked for.
+const MOST_SUMS: usize = 64;
+
 /// Collects the parts that a sum consists of; `false` if it has other terms than parts and zeros.
-fn add_parts(graph: &Graph, sum: NodeId, parts: &mut Vec<Part>) -> bool {
-    let Op::Binary(BinaryOp::Add) = graph.op(sum) else { return false };
-    graph.operands(sum).iter().all(|&term| match Part::new(graph, term) {
-        Some(part) => {
-            parts.push(part);
-            true
-        }
-        None => {
-            uniform(graph, term).is_some_and(|value| value == Literal::zero(value.dtype()))
-                || (graph.n_uses(term) == 1 && add_parts(graph, term, parts))
-        }
-    })
+fn add_parts(graph: &Graph, sum: NodeId, n_left: usize, parts: &mut Vec<Part>) -> bool {
+    let is_sum = |term: NodeId| matches!(graph.op(term), Op::Binary(BinaryOp::Add));
+    let Some(n_left) = n_left.checked_sub(1).filter(|_| is_sum(sum)) else { return false };
+    let is_inner = |term: NodeId| is_sum(term) && graph.n_uses(term) == 1;
+    // Another term ends the search before it goes down a chain of sums, which may be as long as the graph.
+    let terms = graph.operands(sum);
+    let outer_fit = terms.iter().filter(|&&term| !is_inner(term)).all(|&term| {
+        let part = Part::new(graph, term);
+        let is_zero = || uniform(graph, term).is_some_and(|value| value == Literal::zero(value.dtype()));
+        let fits = part.is_some() || is_zero();
+        parts.extend(part);
+        fits
+    });
+    outer_fit && terms.iter().all(|&term| !is_inner(term) || add_parts(graph, term, n_left, parts))
 }
 
 fn concatenate_one(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
