@@ -301,12 +301,10 @@ impl Observed {
     /// Compiles a graph, whose outputs are separate, with each value that a kernel writes as an output more, and runs it.
     fn new(graph: &Graph, inputs: &[TensorData], options: &CompileOptions) -> Observed {
         let mut observed = graph.clone();
-        let mut is_output: Vec<NodeId> = graph.outputs().iter().map(|output| output.value).collect();
         for node in lower::lower(graph).schedule.kernels.iter().flat_map(|kernel| &kernel.writes) {
             // A loop's own value has no elements: its results are what is compared.
-            if !is_output.contains(node) && !matches!(graph.op(*node), Op::Loop(_)) {
+            if !observed.is_output(*node) && !matches!(graph.op(*node), Op::Loop(_)) {
                 observed.add_output(*node, None);
-                is_output.push(*node);
             }
         }
         let options = CompileOptions { optimize: false, keep_text: false, ..options.clone() };

@@ -12,7 +12,7 @@ use petgraph::stable_graph::StableDiGraph;
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,6 +50,8 @@ pub struct Node {
     op: Op,
     operands: Operands,
     ty: TensorType,
+    /// How many of the graph's outputs are this value: models have thousands, too many to look through for each node.
+    n_outputs: u32,
     /// The name the user or a rule gave the value, as in `fc1.weight`; the printer makes names unique.
     pub name: Option<Arc<str>>,
     /// The user's line this came from.
@@ -135,6 +137,7 @@ impl Graph {
             op,
             operands: SmallVec::from_slice(operands),
             ty,
+            n_outputs: 0,
             name: self.current_name.clone(),
             source: self.current_source.clone(),
         };
@@ -147,6 +150,7 @@ impl Graph {
 
     /// Adds a result.
     pub fn add_output(&mut self, value: NodeId, updates: Option<usize>) {
+        self.node_mut(value).n_outputs += 1;
         self.outputs.push(Output { value, updates });
     }
 
@@ -162,6 +166,13 @@ impl Graph {
 
     /// Replaces all results.
     pub fn set_outputs(&mut self, outputs: Vec<Output>) {
+        // An output that is no node is for the verifier to report.
+        for output in &self.outputs {
+            self.nodes.node_weight_mut(output.value.at()).into_iter().for_each(|node| node.n_outputs -= 1);
+        }
+        for output in &outputs {
+            self.nodes.node_weight_mut(output.value.at()).into_iter().for_each(|node| node.n_outputs += 1);
+        }
         self.outputs = outputs;
     }
 
@@ -218,13 +229,13 @@ impl Graph {
     /// # Panics
     /// When the graph has a cycle, which the verifier excludes.
     pub fn topological_order(&self) -> Vec<NodeId> {
-        let mut waiting: HashMap<NodeId, usize> = HashMap::new();
+        let mut n_waiting_for = vec![0_u32; self.id_bound()];
         let mut ready = BinaryHeap::new();
         for id in self.ids() {
             // Edges, not operand lists: this order is asked for in reports about graphs where the two differ.
             match self.nodes.edges_directed(id.at(), Direction::Incoming).count() {
                 0 => ready.push(Reverse(id)),
-                n => drop(waiting.insert(id, n)),
+                n => n_waiting_for[id.index()] = n as u32,
             }
         }
         let mut order = Vec::with_capacity(self.n_nodes());
@@ -233,7 +244,7 @@ impl Graph {
             // One edge for each use: a node that uses a value twice waits for it twice.
             for edge in self.nodes.edges_directed(id.at(), Direction::Outgoing) {
                 let user = NodeId::of(edge.target());
-                let left = waiting.get_mut(&user).expect("a user has operands");
+                let left = &mut n_waiting_for[user.index()];
                 *left -= 1;
                 if *left == 0 {
                     ready.push(Reverse(user));
@@ -261,8 +272,12 @@ impl Graph {
 
     /// How often a value is used by nodes (an op that takes it twice counts twice) and by outputs.
     pub fn n_uses(&self, id: NodeId) -> usize {
-        let by_nodes = self.nodes.edges_directed(id.at(), Direction::Outgoing).count();
-        by_nodes + self.outputs.iter().filter(|output| output.value == id).count()
+        self.nodes.edges_directed(id.at(), Direction::Outgoing).count() + self.node(id).n_outputs as usize
+    }
+
+    /// Whether an output is this value.
+    pub fn is_output(&self, id: NodeId) -> bool {
+        self.node(id).n_outputs > 0
     }
 
     /// Makes every user and output of `old` use `new` instead. `old` stays, unused.
@@ -284,8 +299,13 @@ impl Graph {
                 .collect();
             self.set_operands(user, &operands);
         }
-        for output in self.outputs.iter_mut().filter(|output| output.value == old) {
-            output.value = new;
+        let n_outputs = std::mem::take(&mut self.node_mut(old).n_outputs);
+        if n_outputs > 0 {
+            self.node_mut(new).n_outputs += n_outputs;
+            self.outputs
+                .iter_mut()
+                .filter(|output| output.value == old)
+                .for_each(|output| output.value = new);
         }
     }
 
@@ -311,10 +331,7 @@ impl Graph {
         let removed: std::collections::HashSet<NodeId> = gone.iter().copied().collect();
         for &id in &gone {
             let used = self.users(id).iter().any(|user| !removed.contains(user));
-            assert!(
-                !used && self.outputs.iter().all(|o| o.value != id),
-                "a node that is still used was removed"
-            );
+            assert!(!used && !self.is_output(id), "a node that is still used was removed");
         }
         for &id in &gone {
             self.nodes.remove_node(id.at());

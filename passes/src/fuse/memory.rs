@@ -80,7 +80,7 @@ fn is_cheap_again(graph: &Graph, groups: &Groups, node: NodeId, written: &HashSe
         Op::Cast(_) => graph.node(graph.operands(node)[0]).ty().dtype != DType::F64,
         _ => false,
     };
-    if !cheap || graph.outputs().iter().any(|output| output.value == node) {
+    if !cheap || graph.is_output(node) {
         return false;
     }
     let mut in_memory = 0;

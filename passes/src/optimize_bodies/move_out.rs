@@ -207,9 +207,7 @@ impl<'g> Mover<'g> {
         for k in 0..self.results.len() {
             let Result::Stacked(value) = self.results[k] else { continue };
             let is_next = self.form.carried.iter().any(|carried| carried.next == value);
-            // Uses as this output, and no other.
-            let n_outputs = self.body.outputs().iter().filter(|output| output.value == value).count();
-            let is_only_stacked = !is_next && self.body.n_uses(value) == n_outputs;
+            let is_only_stacked = !is_next && self.body.users(value).is_empty();
             let Op::Dot(_) = self.body.op(value) else { continue };
             let operands = self.body.operands(value);
             let side = (0..2).find(|&side| {
@@ -352,8 +350,7 @@ impl<'g> Mover<'g> {
         let Loop { n_steps, reverse, .. } = *self.looped;
         let (looped, operands) = self.form.build(&self.body, &self.body.name, n_steps, reverse);
         let id = self.id;
-        let is_returned = self.graph.outputs().iter().any(|output| output.value == id);
-        let needs_loop = looped.n_results() > 0 || is_returned;
+        let needs_loop = looped.n_results() > 0 || self.graph.is_output(id);
         let new = analysis::emit_replacement(self.graph, id, |graph| {
             needs_loop.then(|| graph.emit(Op::Loop(Arc::new(looped)), &operands))
         });
