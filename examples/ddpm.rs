@@ -93,8 +93,9 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     writeln!(out, "the schedule in {}", schedule.display())?;
     let mut run = options.run("ddpm", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {
-        for (x, _) in batches.epoch(epoch as u64).prefetch(2) {
-            run.step(trainer.step(&x, &())?);
+        for (x, _) in run.batches(&batches).prefetch(2) {
+            let loss = trainer.step(&x, &())?;
+            run.step(&trainer, loss)?;
         }
         run.epoch(epoch, &mut trainer, |_, _| Ok(""))?;
     }

@@ -94,11 +94,12 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let path = options.picture("gan.png")?;
     let mut run = options.run("gan", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {
-        let mut g_loss = 0.0;
-        for (real, _) in batches.epoch(epoch as u64).prefetch(2) {
-            run.step(trainer.run("discriminate", &real)?[0].get(0).as_f64() as f32);
-            g_loss += trainer.run("generate", &real)?[0].get(0).as_f64() / batches.n_batches() as f64;
+        for (real, _) in run.batches(&batches).prefetch(2) {
+            let loss = trainer.run("discriminate", &real)?[0].get(0).as_f64();
+            run.add("generator", trainer.run("generate", &real)?[0].get(0).as_f64());
+            run.step(&trainer, loss as f32)?;
         }
+        let g_loss = run.sum("generator") / batches.n_batches() as f64;
         run.point("generator", g_loss);
         run.epoch(epoch, &mut trainer, |trainer, _| {
             let images = trainer.run("show", &noise)?.remove(0);

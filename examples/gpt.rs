@@ -73,8 +73,9 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     for epoch in run.epochs() {
         // The text is cut at other places in each epoch.
         let data = windows(epoch)?;
-        for (x, y) in text::batches(&data, batch, options).epoch(epoch as u64).prefetch(2) {
-            run.step(trainer.step(&x, &y)?);
+        for (x, y) in run.batches(&text::batches(&data, batch, options)).prefetch(2) {
+            let loss = trainer.step(&x, &y)?;
+            run.step(&trainer, loss)?;
         }
         run.epoch(epoch, &mut trainer, |trainer, run| {
             let loss = measure::mean_loss(trainer, &validation, batch)?;

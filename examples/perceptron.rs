@@ -39,12 +39,12 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let epochs = options.epochs(20);
     let mut run = options.run("perceptron", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {
-        let mut n_mistakes = 0;
-        for (x, y) in batches.epoch(epoch as u64) {
+        for (x, y) in run.batches(&batches) {
             let loss = trainer.step(&x, &y)?;
-            n_mistakes += usize::from(loss > 0.0);
-            run.step(loss);
+            run.add("mistakes", if loss > 0.0 { 1.0 } else { 0.0 });
+            run.step(&trainer, loss)?;
         }
+        let n_mistakes = run.sum("mistakes");
         run.epoch(epoch, &mut trainer, |trainer, _| {
             let accuracy = 100.0 * accuracy(trainer, data.test.x(), data.test.y())?;
             Ok(format!("{n_mistakes} steps with mistakes  test accuracy {accuracy:.1}%"))

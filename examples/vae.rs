@@ -37,8 +37,9 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
 
     let mut run = options.run("vae", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {
-        for (x, _) in batches.epoch(epoch as u64).prefetch(2) {
-            run.step(trainer.step(&x, &())?);
+        for (x, _) in run.batches(&batches).prefetch(2) {
+            let loss = trainer.step(&x, &())?;
+            run.step(&trainer, loss)?;
         }
         run.epoch(epoch, &mut trainer, |trainer, run| {
             let (loss, _) = trainer.evaluate(data.test.x(), &())?;

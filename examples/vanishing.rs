@@ -91,7 +91,7 @@ fn follow(
     let mut run = options.run(name, epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {
         let mut norms = vec![0.0; DEPTH];
-        for (x, y) in batches.epoch(epoch as u64) {
+        for (x, y) in run.batches(&batches) {
             // The norms are part of the compiled step: one number for each layer comes out of it, and no gradient.
             let (loss, health) = trainer.step_with_health(&x, &y)?;
             if run.n_steps() == 0 {
@@ -99,7 +99,7 @@ fn follow(
                 let words = if words.is_empty() { "all is well".to_string() } else { words.join("\n  ") };
                 run.say(format_args!("{name}, the first step: {words}"))?;
             }
-            run.step(loss);
+            run.step(&trainer, loss)?;
             let hidden = health.gradients.iter().filter(|gradient| gradient.name.ends_with("linear.weight"));
             for (sum, gradient) in norms.iter_mut().zip(hidden) {
                 *sum += gradient.norm / batches.n_batches() as f64;

@@ -68,11 +68,12 @@ impl Classify<'_> {
         let n_steps = epochs * batches.n_batches();
         let mut run = Run::new(self.name, options, epochs, &batches, &mut trainer, &mut *out)?;
         for epoch in run.epochs() {
-            for (x, y) in loaded(batches.epoch(epoch as u64), x.n_bytes()) {
+            for (x, y) in loaded(run.batches(&batches), x.n_bytes()) {
                 if self.decays {
                     trainer.set_learning_rate(rate * (1.0 - run.n_steps() as f64 / n_steps as f64));
                 }
-                run.step(trainer.step(&x, &y)?);
+                let loss = trainer.step(&x, &y)?;
+                run.step(&trainer, loss)?;
             }
             run.epoch(epoch, &mut trainer, |trainer, run| {
                 let (loss, accuracy) = evaluate(trainer, &test, batch)?;

@@ -52,6 +52,14 @@ pub enum CliError {
     /// A compiled program does not compute what it should.
     #[error("error: the compiled `{0}` is wrong (this is a bug in the compiler, please report it)")]
     Verification(&'static str),
+    /// The user stopped a training.
+    #[error("stopped   {after}\n  = {advice}")]
+    Stopped {
+        /// Where it is.
+        after: String,
+        /// How it can go on.
+        advice: String,
+    },
     /// Some measurements failed.
     #[error("error: could not be measured: {0}")]
     Bench(String),

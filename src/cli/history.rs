@@ -16,6 +16,8 @@ pub(super) struct History {
     pub n_steps: usize,
     /// Losses since the last measurement: their sum and number.
     recent: (f64, usize),
+    /// Sums over the steps of the present epoch, by name.
+    of_epoch: Vec<(String, f64)>,
     /// The losses of the steps, then what was measured.
     curves: Vec<(String, Points)>,
     /// Time of steps, that of measurements left out.
@@ -25,13 +27,16 @@ pub(super) struct History {
 /// The name of the curve of the losses of steps.
 const TRAINING: &str = "training";
 
+/// What stands before the name of a sum over the present epoch.
+const OF_EPOCH: &str = "epoch.";
+
 /// What stands before place and name of a curve.
 const CURVE: &str = "curve.";
 
 impl History {
     pub fn new() -> History {
         let curves = vec![(TRAINING.to_string(), Vec::new())];
-        History { n_steps: 0, recent: (0.0, 0), curves, training: Duration::ZERO }
+        History { n_steps: 0, recent: (0.0, 0), of_epoch: Vec::new(), curves, training: Duration::ZERO }
     }
 
     /// Takes note of a step and its loss.
@@ -48,6 +53,24 @@ impl History {
             Some((_, points)) => points.push(point),
             None => self.curves.push((curve.to_string(), vec![point])),
         }
+    }
+
+    /// Adds to a sum over the steps of the present epoch.
+    pub fn add(&mut self, name: &str, value: f64) {
+        match self.of_epoch.iter_mut().find(|(of, _)| of == name) {
+            Some((_, sum)) => *sum += value,
+            None => self.of_epoch.push((name.to_string(), value)),
+        }
+    }
+
+    /// What was added in the present epoch.
+    pub fn sum(&self, name: &str) -> f64 {
+        self.of_epoch.iter().find(|(of, _)| of == name).map_or(0.0, |(_, sum)| *sum)
+    }
+
+    /// Begins the next epoch.
+    pub fn next_epoch(&mut self) {
+        self.of_epoch.clear();
     }
 
     /// The mean loss of the steps since it was last asked for.
@@ -76,6 +99,7 @@ impl Resume for History {
             count("recent_n", n as u64),
             number("seconds", self.training.as_secs_f64()),
         ];
+        values.extend(self.of_epoch.iter().map(|(name, sum)| number(&format!("{OF_EPOCH}{name}"), *sum)));
         for (i, (name, points)) in self.curves.iter().enumerate() {
             let numbers = points.iter().flat_map(|&(x, y)| [x, y]).collect();
             // Files are in the order of names; the place comes first.
@@ -85,8 +109,11 @@ impl Resume for History {
     }
 
     fn recall(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), String> {
-        let mut curves: Vec<(String, Points)> = Vec::new();
+        let (mut curves, mut of_epoch): (Vec<(String, Points)>, _) = (Vec::new(), Vec::new());
         for name in values.keys() {
+            if let Some(of) = name.strip_prefix(OF_EPOCH) {
+                of_epoch.push((of.to_string(), recalled_number(values, name)?));
+            }
             let Some((_, curve)) = name.strip_prefix(CURVE).and_then(|rest| rest.split_once('.')) else {
                 continue;
             };
@@ -100,7 +127,8 @@ impl Resume for History {
         let recent = (recalled_number(values, "recent_sum")?, recalled_count(values, "recent_n")? as usize);
         let seconds = recalled_number(values, "seconds")?;
         let training = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
-        *self = History { n_steps: recalled_count(values, "n_steps")? as usize, recent, curves, training };
+        let n_steps = recalled_count(values, "n_steps")? as usize;
+        *self = History { n_steps, recent, of_epoch, curves, training };
         Ok(())
     }
 }
@@ -139,12 +167,17 @@ mod tests {
         history.point("test", 0.4);
         history.point("generator", 0.1);
         history.step(0.125);
+        history.add("mistakes", 1.0);
+        history.add("mistakes", 2.0);
         history.training = Duration::from_millis(1500);
         let values: BTreeMap<String, TensorData> = history.remembered().into_iter().collect();
         let mut again = History::new();
         again.recall(&values).unwrap();
         assert_eq!(again, history);
         assert_eq!(again.last_measured(), Some(0.4));
+        assert_eq!((again.sum("mistakes"), again.sum("others")), (3.0, 0.0));
+        again.next_epoch();
+        assert_eq!(again.sum("mistakes"), 0.0);
         assert_eq!((again.take_mean_loss(), again.n_steps), (0.875 / 3.0, 3));
         assert!(again.recall(&BTreeMap::new()).is_err());
     }

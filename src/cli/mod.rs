@@ -1,7 +1,7 @@
 //! The command line, behind the feature `cli`.
 //!
 //! Results go to standard output, errors and the progress bar to standard error. The exit code is 0 when all is well,
-//! 1 when something could not be done or a check failed, 2 when the arguments make no sense.
+//! 1 when something could not be done or a check failed, 2 when the arguments make no sense, 130 when the user stopped it.
 
 mod bench;
 mod classify;
@@ -67,6 +67,9 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// The exit code of a program that ctrl-c ended, as shells have it: 128 and the number of the signal.
+const STOPPED: u8 = 130;
+
 /// Does something that writes to standard output: the exit code, after a message if it failed.
 fn exit_code(body: impl FnOnce(&mut dyn Write) -> Result<(), CliError>) -> ExitCode {
     let mut out = std::io::stdout().lock();
@@ -76,7 +79,10 @@ fn exit_code(body: impl FnOnce(&mut dyn Write) -> Result<(), CliError>) -> ExitC
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            match error {
+                CliError::Stopped { .. } => ExitCode::from(STOPPED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

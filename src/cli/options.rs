@@ -46,6 +46,9 @@ pub struct Options {
     /// Write all that the training needs to go on to this file, after each epoch: `--resume` reads it.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
+    /// Write a checkpoint after each so many steps as well, so that a long epoch loses little.
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub checkpoint_every: Option<u32>,
     /// Go on with the training that wrote this checkpoint, to the same bits as if it had never stopped. Further
     /// checkpoints replace it, unless `--checkpoint` names another file.
     #[arg(long, value_name = "FILE")]

@@ -5,10 +5,11 @@ use super::history::History;
 use super::options::Options;
 use super::plot::Chart;
 use super::progress::Progress;
-use crate::data::{Loader, Position};
+use crate::data::{Batches, Loader, Position};
 use crate::error::Error;
 use crate::explain::threads;
 use crate::log::Log;
+use crate::runtime::Interrupts;
 use crate::trainer::{Resume, ResumeError, ResumeProblem, Trainer};
 use std::fmt::Display;
 use std::io::Write;
@@ -23,13 +24,14 @@ pub struct Run<'a> {
     out: &'a mut dyn Write,
     progress: Progress,
     n_epochs: usize,
-    /// How many epochs have ended.
+    /// Epochs that have ended, and steps of the present one.
     position: Position,
     history: History,
     log: Option<Log>,
     since: Instant,
     /// When the last checkpoint was written.
     kept: Option<Instant>,
+    interrupts: Interrupts,
 }
 
 /// Time between two checkpoints where epochs are shorter.
@@ -48,6 +50,10 @@ impl<'a> Run<'a> {
         trainer: &mut Trainer<'_>,
         out: &'a mut dyn Write,
     ) -> Result<Run<'a>, CliError> {
+        if options.checkpoint_every.is_some() && options.checkpoint().is_none() {
+            let problem = "`--checkpoint-every` says how often; `--checkpoint FILE` says where";
+            return Err(CliError::Arguments(problem.to_string()));
+        }
         let mut run = Run {
             name,
             options,
@@ -59,6 +65,7 @@ impl<'a> Run<'a> {
             log: None,
             since: Instant::now(),
             kept: None,
+            interrupts: Interrupts::watch(),
         };
         if let Some(path) = &options.resume {
             run.resume(path, trainer)?;
@@ -74,8 +81,17 @@ impl<'a> Run<'a> {
             &mut [(POSITION, &mut self.position), ("options", &mut chosen), ("history", &mut self.history)];
         trainer.load_training(path, beside).map_err(cannot_resume)?;
         self.progress.advance(self.history.n_steps);
-        let (done, all) = (self.position.epoch, self.n_epochs);
-        self.say(format_args!("resumed   after epoch {done} of {all}, from {}", path.display()))
+        let place = self.place();
+        self.say(format_args!("resumed   after {place}, from {}", path.display()))
+    }
+
+    /// The last epoch or step that was done.
+    fn place(&self) -> String {
+        let (Position { epoch, batch, .. }, all) = (self.position, self.n_epochs);
+        match batch {
+            0 => format!("epoch {epoch} of {all}"),
+            _ => format!("step {batch} of epoch {} of {all}", epoch + 1),
+        }
     }
 
     /// The epochs that the training still has before it.
@@ -83,10 +99,47 @@ impl<'a> Run<'a> {
         (self.position.epoch as usize).min(self.n_epochs)..self.n_epochs
     }
 
-    /// Takes note of a step and its loss.
-    pub fn step(&mut self, loss: f32) {
+    /// The batches of the present epoch that the training still has before it.
+    pub fn batches<'data>(&self, loader: &Loader<'data>) -> Batches<'data> {
+        loader.rest(self.position)
+    }
+
+    /// Takes note of a step that was done, and its loss. Writes a checkpoint if it is time for one.
+    ///
+    /// Errors: the checkpoint cannot be written; the user wants to stop.
+    pub fn step(&mut self, trainer: &Trainer<'_>, loss: f32) -> Result<(), CliError> {
         self.history.step(f64::from(loss));
         self.progress.advance(1);
+        self.position.batch += 1;
+        let every = self.options.checkpoint_every.map(|every| every as usize);
+        let is_due = every.is_some_and(|every| self.history.n_steps.is_multiple_of(every));
+        let stops = self.interrupts.is_asked_to_stop();
+        if is_due || stops {
+            self.history.training += self.since.elapsed();
+            self.keep(trainer)?;
+            self.since = Instant::now();
+        }
+        if stops { Err(self.stopped()) } else { Ok(()) }
+    }
+
+    /// Why the training ends before its end.
+    fn stopped(&self) -> CliError {
+        self.progress.finish();
+        let advice = match self.options.checkpoint() {
+            Some(path) => format!("`--resume {}` goes on from here", path.display()),
+            None => "with `--checkpoint FILE` a training can go on where it was stopped".to_string(),
+        };
+        CliError::Stopped { after: format!("after {}", self.place()), advice }
+    }
+
+    /// Adds to a sum over the steps of the present epoch, which a checkpoint remembers.
+    pub fn add(&mut self, name: &str, value: f64) {
+        self.history.add(name, value);
+    }
+
+    /// What was added in the present epoch.
+    pub fn sum(&self, name: &str) -> f64 {
+        self.history.sum(name)
     }
 
     /// How many steps there were.
@@ -120,11 +173,13 @@ impl<'a> Run<'a> {
             self.options.save(trainer)?;
         }
         self.position = self.position.next_epoch();
-        if is_due || self.kept.is_none_or(|kept| kept.elapsed() >= BETWEEN_CHECKPOINTS) {
+        self.history.next_epoch();
+        let stops = self.interrupts.is_asked_to_stop();
+        if is_due || stops || self.kept.is_none_or(|kept| kept.elapsed() >= BETWEEN_CHECKPOINTS) {
             self.keep(trainer)?;
         }
         self.since = Instant::now();
-        Ok(())
+        if stops { Err(self.stopped()) } else { Ok(()) }
     }
 
     /// Writes a checkpoint, if the user wants some.
@@ -199,7 +254,7 @@ fn cannot_resume(error: Error) -> CliError {
             "is of a training that was not written by `--checkpoint`".to_string()
         }
         ResumeProblem::Beside { name, problem } if name == POSITION => {
-            format!("{problem}: `--batch` and `--seed` must be as they were")
+            format!("{problem}: data, `--batch` and `--seed` must be as they were")
         }
         ResumeProblem::Beside { problem, .. } => problem,
         problem @ (ResumeProblem::OtherModel(_) | ResumeProblem::OtherTraining(_)) => {

@@ -39,8 +39,8 @@ pub enum Remainder {
 /// How far a training is in its data: batches of an epoch that it has seen, after whole epochs.
 ///
 /// Saved beside the [state of a trainer](crate::Trainer::save_training), it lets a training go on where it stopped. It
-/// knows the seed and the batch size of the loader at whose [`start`](Loader::start) it began: one that is read from the
-/// file of a training with others would be at another place, and is refused.
+/// knows the number of samples, the seed and the batch size of the loader at whose [`start`](Loader::start) it began: one
+/// that is read from the file of a training with others would be at another place, and is refused.
 ///
 /// ```
 /// # use kiln::data::{Loader, digits};
@@ -63,6 +63,8 @@ pub struct Position {
     pub batch: u64,
     /// Samples of a batch.
     pub(crate) batch_size: u64,
+    /// Samples of the data set.
+    pub(crate) n_samples: u64,
     /// What the order of the samples follows from; nothing when it is that of the data set.
     pub(crate) seed: Option<u64>,
 }
@@ -125,7 +127,8 @@ impl<'data> Loader<'data> {
 
     /// Before the first batch of the first epoch.
     pub fn start(&self) -> Position {
-        Position { epoch: 0, batch: 0, batch_size: self.batch_size as u64, seed: self.seed }
+        let (batch_size, n_samples) = (self.batch_size as u64, self.data.n_samples() as u64);
+        Position { epoch: 0, batch: 0, batch_size, n_samples, seed: self.seed }
     }
 
     /// The batches that follow a position in its epoch.

@@ -10,6 +10,7 @@ mod barrier;
 mod block;
 mod buffer;
 mod event;
+mod interrupt;
 mod team;
 
 pub use affinity::use_cores;
@@ -17,4 +18,5 @@ pub use background::Background;
 pub use barrier::{Barrier, kiln_barrier};
 pub use block::advise_large_pages;
 pub use buffer::{ALIGNMENT, AlignedBuffer, OutOfBounds};
+pub use interrupt::Interrupts;
 pub use team::{Team, Worker};

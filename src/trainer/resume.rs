@@ -84,14 +84,20 @@ impl Resume for Position {
             count("epoch", self.epoch),
             count("batch", self.batch),
             count("batch_size", self.batch_size),
+            count("n_samples", self.n_samples),
         ];
         values.extend(self.seed.map(|seed| count("seed", seed)));
         values
     }
 
-    /// Errors as well when the file is of a loader with another batch size or seed: the samples come in another order there.
+    /// Errors as well when the file is of a loader with another number of samples, batch size or seed: the samples come in
+    /// another order there.
     fn recall(&mut self, values: &BTreeMap<String, TensorData>) -> Result<(), String> {
         let (epoch, batch) = (recalled_count(values, "epoch")?, recalled_count(values, "batch")?);
+        let n_samples = recalled_count(values, "n_samples")?;
+        if n_samples != self.n_samples {
+            return Err(format!("it has seen data of {n_samples} samples, here there are {}", self.n_samples));
+        }
         let batch_size = recalled_count(values, "batch_size")?;
         if batch_size != self.batch_size {
             return Err(format!("its batches have {batch_size} samples, here they have {}", self.batch_size));

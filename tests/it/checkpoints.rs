@@ -4,7 +4,7 @@ use crate::cli::{kiln_in, texts};
 use crate::examples::data;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const LOG: &str = "log.csv";
@@ -58,6 +58,67 @@ fn killed(root: &Path, example: &[&str], epochs: &str) -> PathBuf {
     panic!("each of {ATTEMPTS} trainings came to its end before it was killed")
 }
 
+/// Trains an example in a new directory, writes a checkpoint every other step, and sends it a signal when there is one: how
+/// it ended, and how many batches of the first epoch the last checkpoint has; nothing when the epoch was over by then.
+fn stopped(directory: &Path, example: &[&str], signal: i32) -> (Output, Option<f64>) {
+    fs::create_dir(directory).unwrap();
+    let every = ["--checkpoint", CHECKPOINT, "--checkpoint-every", "2"];
+    let child = Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .args(arguments(example, "2", &every))
+        .current_dir(directory)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (start, checkpoint) = (Instant::now(), directory.join(CHECKPOINT));
+    while !checkpoint.exists() {
+        assert!(start.elapsed() < Duration::from_secs(300), "there is no checkpoint");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // A training that has come to its end gets no signal any more.
+    Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).output().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let kept = kiln::checkpoint::load(&checkpoint).unwrap().tensors;
+    let [epoch, batch] = ["epoch", "batch"].map(|of| kept[&format!("position/{of}")].get(0).as_f64());
+    (output, (epoch == 0.0).then_some(batch))
+}
+
+/// Trains an example to its end in one directory; in another it is stopped by this signal in the middle of its first epoch,
+/// ends with this exit code, if any, and goes on. All files must be the same.
+#[track_caller]
+fn assert_same_when_stopped_within_an_epoch(example: &[&str], signal: i32, code: Option<i32>) {
+    let root = data();
+    let whole = root.path().join("whole");
+    fs::create_dir(&whole).unwrap();
+    let (expected, _) = texts(0, &kiln_in(&whole, &arguments(example, "2", &[])));
+    // On a machine that does other things the epoch may be over before the signal comes.
+    let mut attempts = (0..ATTEMPTS).map(|attempt| root.path().join(format!("stopped-{attempt}")));
+    let within = attempts.find_map(|directory| {
+        let (output, batch) = stopped(&directory, example, signal);
+        batch.map(|batch| (directory, output, batch))
+    });
+    let (directory, output, batch) = within.expect("a training is stopped in its first epoch");
+    assert_eq!(output.status.code(), code, "{output:?}");
+    if code.is_some() {
+        let err = String::from_utf8(output.stderr).unwrap();
+        let place = format!("stopped   after step {batch} of epoch 1 of 2\n");
+        assert_eq!(err, place + "  = `--resume training.safetensors` goes on from here\n");
+    }
+    let (found, _) = texts(0, &kiln_in(&directory, &arguments(example, "2", &["--resume", CHECKPOINT])));
+    assert!(found.contains(&format!("resumed   after step {batch} of epoch 1 of 2, from ")), "{found}");
+    assert_same_results([&found, &expected], [&directory, &whole], &[]);
+}
+
+/// The same files and the same last line, but for the time.
+#[track_caller]
+fn assert_same_results([found, expected]: [&str; 2], [killed, whole]: [&Path; 2], files: &[&str]) {
+    assert_eq!(result(found), result(expected));
+    for file in [LOG, "model.safetensors", "loss.svg"].iter().chain(files) {
+        let [found, expected] = [killed, whole].map(|directory| fs::read(directory.join(file)).unwrap());
+        assert!(found == expected, "{file} differs: {} and {} bytes", found.len(), expected.len());
+    }
+}
+
 /// The last lines of a training, without the time that it took.
 fn result(out: &str) -> String {
     let line = out.lines().find(|line| line.contains(" steps in ")).unwrap_or_else(|| panic!("{out}"));
@@ -77,11 +138,7 @@ fn assert_same_when_killed(example: &[&str], files: &[&str]) {
     let (found, _) = texts(0, &kiln_in(&killed, &resume));
     assert!(found.contains("resumed   after epoch "), "{found}");
     assert!(found.contains("checkpoint written to training.safetensors"), "{found}");
-    assert_eq!(result(&found), result(&expected));
-    for file in [LOG, "model.safetensors", "loss.svg"].iter().chain(files) {
-        let [found, expected] = [&killed, &whole].map(|directory| fs::read(directory.join(file)).unwrap());
-        assert!(found == expected, "{file} differs: {} and {} bytes", found.len(), expected.len());
-    }
+    assert_same_results([&found, &expected], [&killed, &whole], files);
     // There is nothing left to train, and the result is the same.
     let (again, _) = texts(0, &kiln_in(&killed, &resume));
     assert_eq!(result(&again), result(&expected));
@@ -107,6 +164,19 @@ fn a_writer_that_is_killed_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_training_that_is_killed_within_an_epoch_goes_on_to_the_same_bits() {
+    // A sum over the steps of an epoch is in the log.
+    assert_same_when_stopped_within_an_epoch(&["gan", "--data", "..", "--batch", "1"], 9, None);
+}
+
+#[test]
+fn a_training_that_is_stopped_ends_after_its_step_and_says_how_to_go_on() {
+    for signal in [2, 15] {
+        assert_same_when_stopped_within_an_epoch(&["digits-mlp", "--batch", "2"], signal, Some(130));
+    }
+}
+
+#[test]
 fn a_checkpoint_of_another_training_is_refused_in_words() {
     let directory = data();
     let run = |code, arguments: &[&str]| texts(code, &kiln_in(directory.path(), arguments)).1;
@@ -115,11 +185,11 @@ fn a_checkpoint_of_another_training_is_refused_in_words() {
     for (more, problem) in [
         (
             &["--batch", "2"][..],
-            "its batches have 4 samples, here they have 2: `--batch` and `--seed` must be as they were",
+            "its batches have 4 samples, here they have 2: data, `--batch` and `--seed` must be as they were",
         ),
         (
             &["--seed", "7"],
-            "its order of the samples is drawn from seed 0, here it is drawn from seed 7: `--batch` and `--seed` must be \
+            "its order of the samples is drawn from seed 0, here it is drawn from seed 7: data, `--batch` and `--seed` must be \
              as they were",
         ),
         (&["--lr", "0.1"], "`--lr` was not given there, and is 0.1 here"),

@@ -28,10 +28,14 @@ fn net() -> Net {
 }
 
 fn data() -> Dataset {
-    let x = Init::Normal { mean: 0.0, std: 1.0 }.sample(&f32(&[150, 6]), 1, 0);
+    samples(150)
+}
+
+fn samples(n: usize) -> Dataset {
+    let x = Init::Normal { mean: 0.0, std: 1.0 }.sample(&f32(&[n, 6]), 1, 0);
     let label =
         x.as_slice::<f32>().unwrap().chunks(6).map(|row| i64::from(row[0] > 0.0) + i64::from(row[1] > 0.5));
-    let label = TensorData::new([150], label.collect());
+    let label = TensorData::new([n], label.collect());
     Dataset::new(x, label).unwrap()
 }
 
@@ -225,7 +229,7 @@ fn numbers_keep_all_their_bits() {
 
 #[test]
 fn a_position_in_other_batches_is_refused() {
-    let data = data();
+    let (data, more) = (data(), samples(151));
     let loader = Loader::new(&data, 16).shuffled(5);
     let mut position = loader.start().next_epoch();
     position.batch = 3;
@@ -234,6 +238,7 @@ fn a_position_in_other_batches_is_refused() {
     assert_eq!(other, position);
     let values: BTreeMap<String, TensorData> = position.remembered().into_iter().collect();
     for (loader, problem) in [
+        (Loader::new(&more, 16).shuffled(5), "it has seen data of 150 samples, here there are 151"),
         (Loader::new(&data, 8).shuffled(5), "its batches have 16 samples, here they have 8"),
         (
             Loader::new(&data, 16).shuffled(6),
