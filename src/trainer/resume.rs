@@ -96,7 +96,10 @@ impl Resume for Position {
         let (epoch, batch) = (recalled_count(values, "epoch")?, recalled_count(values, "batch")?);
         let n_samples = recalled_count(values, "n_samples")?;
         if n_samples != self.n_samples {
-            return Err(format!("it has seen data of {n_samples} samples, here there are {}", self.n_samples));
+            return Err(format!(
+                "it has seen data of {n_samples} samples, here there are {}",
+                self.n_samples
+            ));
         }
         let batch_size = recalled_count(values, "batch_size")?;
         if batch_size != self.batch_size {
