@@ -8,6 +8,7 @@
 //! Source lines come from `#[track_caller]`: every public method that records carries it. A composed function pins
 //! the line of its caller for the ops it consists of, see [`Tracer::within`].
 
+mod orders;
 mod recorder;
 mod scan;
 
@@ -19,6 +20,7 @@ use crate::nn::ParamId;
 use crate::tensor::Tensor;
 use kiln_ir::{Emit, Graph, NodeId, Op, Source, TensorData, TensorType};
 use kiln_passes::gradient::{self, scalar_gradient};
+use orders::TOO_DEEP;
 use recorder::{Bound, Frame, Random, Recorder, Tape, roles};
 use smallvec::SmallVec;
 use std::cell::{Ref, RefCell};
@@ -390,19 +392,37 @@ impl Tracer {
         let ids: Vec<NodeId> = with_respect_to.iter().map(|t| t.expect_id()).collect();
         let mut recorder = self.0.borrow_mut();
         let detached = recorder.detached.clone();
+        let passed = recorder.orders.passed(&recorder.graph, of.expect_id(), &ids, &detached);
+        let too_deep = |&expansion: &Option<usize>| {
+            let expansion = recorder.orders.expansion(expansion?);
+            Some(Cut { op: expansion.function, reason: TOO_DEEP, source: expansion.source.clone() })
+        };
+        let refused: Vec<Option<Cut>> = passed.refused.iter().map(too_deep).collect();
+        let first = recorder.graph.id_bound();
         let derived = scalar_gradient(&mut *recorder, of.expect_id(), &ids, &detached)
             .unwrap_or_else(|error| panic!("internal error: of {} {error}; please report this", of.ty()));
+        let nodes = first..recorder.graph.id_bound();
+        recorder.orders.derived(nodes, passed);
         drop(recorder);
         let cut = |cut: &gradient::Cut| Cut {
             op: cut.op,
             reason: cut.reason,
             source: self.graph().node(cut.node).source.clone(),
         };
-        let result = |result: Result<NodeId, gradient::Unreached>| match result {
-            Ok(id) => Ok(self.tensor(id)),
-            Err(unreached) => Err(unreached.cuts.iter().map(cut).collect()),
-        };
-        derived.into_iter().map(result).collect()
+        let result =
+            |(result, refused): (Result<NodeId, gradient::Unreached>, Option<Cut>)| match (result, refused) {
+                (_, Some(cut)) => Err(vec![cut]),
+                (Ok(id), None) => Ok(self.tensor(id)),
+                (Err(unreached), None) => Err(unreached.cuts.iter().map(cut).collect()),
+            };
+        derived.into_iter().zip(refused).map(result).collect()
+    }
+
+    /// Remembers that the nodes from the index `first` on are a function of `entry` that is known to second order.
+    pub(crate) fn remember_expansion(&self, function: &'static str, entry: NodeId, first: usize) {
+        let recorder = &mut *self.0.borrow_mut();
+        let nodes = first..recorder.graph.id_bound();
+        recorder.orders.add(&recorder.graph, function, entry, nodes);
     }
 
     /// Whether a node is the value of a parameter.

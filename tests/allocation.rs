@@ -1,6 +1,9 @@
-//! A step allocates nothing. A test binary of its own, because it counts the allocations of the whole process.
+//! A step allocates nothing, whatever the model. A test binary of its own, because it counts the allocations of the whole process.
 
-use kiln::prelude::*;
+#[path = "it/families/models.rs"]
+mod models;
+
+use models::{FAMILIES, Family};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,38 +28,19 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-struct Net {
-    conv: Conv2d,
-    fc: Linear,
-}
-kiln::parameters!(Net { conv, fc });
-
-impl Model for Net {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let x = self.conv.forward(x).relu().max_pool2d(2).dropout(0.25);
-        self.fc.forward(&x.flatten(1, -1)).gelu()
-    }
-}
-
 #[test]
 fn a_step_allocates_nothing() {
-    let model = Net { conv: Conv2d::new(1, 8, 3), fc: Linear::new(8 * 13 * 13, 10) };
-    let x = TensorData::new([16, 1, 28, 28], vec![0.5f32; 16 * 28 * 28]);
-    let y = TensorData::new([16], vec![3i64; 16]);
-    for (threads, n_batches) in [(1, 1), (2, 1), (2, 3)] {
-        let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Adam::new(1e-3)).threads(threads);
-        let trainer = trainer.schedule(Cosine::new(20).warm_up(5)).accumulate(n_batches);
-        let mut trainer = trainer.compile(f32(&[16, 1, 28, 28]), i64(&[16])).unwrap();
-        trainer.step(&x, &y).unwrap();
-        let before = ALLOCATIONS.load(Ordering::SeqCst);
-        for _ in 0..10 {
+    for (name, family) in FAMILIES {
+        for threads in [1, 2] {
+            let Family { trainer, x, y } = family();
+            let mut trainer = trainer.threads(threads).compile(x.ty(), y.ty()).unwrap();
             trainer.step(&x, &y).unwrap();
+            let before = ALLOCATIONS.load(Ordering::SeqCst);
+            for _ in 0..10 {
+                trainer.step(&x, &y).unwrap();
+            }
+            let after = ALLOCATIONS.load(Ordering::SeqCst);
+            assert_eq!(after - before, 0, "allocations in ten steps of {name} on {threads} threads");
         }
-        let after = ALLOCATIONS.load(Ordering::SeqCst);
-        assert_eq!(
-            after - before,
-            0,
-            "allocations in ten steps on {threads} threads, {n_batches} batches each"
-        );
     }
 }

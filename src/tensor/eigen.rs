@@ -1,12 +1,12 @@
 //! Eigenvalues and eigenvectors of symmetric matrices.
 //!
 //! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. Only the symmetric part of a matrix
-//! counts, the mean of it and its transpose; so gradients are symmetric. Errors: matrices that are not square; use in the
+//! counts, the mean of it and its transpose; so gradients are symmetric. Errors: matrices that are not square; third derivatives; use in the
 //! body of a [`Scan`](super::Scan), where nothing may be detached.
 //!
 //! Values come from Jacobi's method, a loop that no gradient flows through. The gradient is that of a perturbation to
 //! second order, written around the values and multiplied by the difference of the matrix and itself: nothing is added to
-//! the values, and first and second derivatives are right; further ones are not. Derivatives of vectors hold for
+//! the values, and first and second derivatives are right; a third one is an error. Derivatives of vectors hold for
 //! eigenvalues that differ. Where two are equal but for rounding their vectors do not turn towards one another, where the
 //! true derivative is infinite and PyTorch's infinite or NaN.
 //!
@@ -37,11 +37,11 @@ impl Tensor {
         if let Err(poisoned) = self.require_square("eigh") {
             return (poisoned.clone(), poisoned);
         }
-        self.within("eigh", || {
-            if self.n_elements() == 0 {
-                return (self.sum(-1), self.clone());
-            }
-            let symmetric = self.symmetric_part();
+        if self.n_elements() == 0 {
+            return (self.sum(-1), self.clone());
+        }
+        self.expanded("eigh", |matrix| {
+            let symmetric = matrix.symmetric_part();
             let Diagonalized { values, left: vectors, right } = symmetric.symmetric_diagonalized();
             let change = right.matmul(&symmetric.change()).matmul(&vectors);
             let gaps = inverse_gaps(&values);
@@ -69,11 +69,11 @@ impl Tensor {
         if let Err(poisoned) = self.require_square("matrix_sqrth") {
             return poisoned;
         }
-        self.within("matrix_sqrth", || {
-            if self.n_elements() == 0 {
-                return self.clone();
-            }
-            let symmetric = self.symmetric_part();
+        if self.n_elements() == 0 {
+            return self.clone();
+        }
+        self.expanded("matrix_sqrth", |matrix| {
+            let symmetric = matrix.symmetric_part();
             let Diagonalized { values, left: vectors, right } = symmetric.symmetric_diagonalized();
             let roots = values.sqrt();
             let change = right.matmul(&symmetric.change()).matmul(&vectors);

@@ -1,6 +1,7 @@
 //! What singular values are computed for: ranks, condition numbers, norms, pseudo-inverses, polar decompositions.
 //!
-//! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. First and second derivatives are right.
+//! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. First and second derivatives are right, third
+//! ones are errors.
 
 use super::eigen::{inverse_sums, root_change};
 use super::jacobi::{Diagonalized, epsilon, inverse_values};
@@ -114,23 +115,24 @@ impl Tensor {
         if let Err(poisoned) = self.require_matrix("pinverse") {
             return poisoned;
         }
-        self.within("pinverse", || {
-            let (m, n) = self.matrix_extents();
-            let transposed = self.transpose(-1, -2);
-            if self.n_elements() == 0 {
-                return transposed;
-            }
-            if m < n {
-                return transposed.pinverse_within(absolute, relative).transpose(-1, -2);
-            }
-            let Diagonalized { values, left, right } = self.singular_diagonalized(false);
+        let (m, n) = self.matrix_extents();
+        if self.n_elements() == 0 {
+            return self.within("pinverse", || self.transpose(-1, -2));
+        }
+        if m < n {
+            return self.within("pinverse", || {
+                self.transpose(-1, -2).pinverse_within(absolute, relative).transpose(-1, -2)
+            });
+        }
+        self.expanded("pinverse", |matrix| {
+            let Diagonalized { values, left, right } = matrix.singular_diagonalized(false);
             let is_counted = values.which_count(absolute, relative);
             let inverse = is_counted.select(1.0 / is_counted.select(&values, 1.0), 0.0);
             let found = (right.transpose(-1, -2) * inverse.unsqueeze(-2)).matmul(&left.transpose(-1, -2));
             // The trapezoidal rule along the change, exact to second order; both terms are zero but for their derivatives.
-            let change = self.change();
-            let first = pinverse_change(&found, &self.detach(), &change);
-            let second = pinverse_change(&(&found + &first), self, &change);
+            let change = matrix.change();
+            let first = pinverse_change(&found, &matrix.detach(), &change);
+            let second = pinverse_change(&(&found + &first), matrix, &change);
             found + (first + second) * 0.5
         })
     }
@@ -150,14 +152,14 @@ impl Tensor {
             let poisoned = self.refuse("polar", "it is for matrices with at least as many rows as columns");
             return (poisoned.clone(), poisoned);
         }
-        self.within("polar", || {
-            if self.n_elements() == 0 {
-                let (u, _, vt) = self.svd(false);
-                return (u, vt);
-            }
-            let Diagonalized { values, left, right } = self.singular_diagonalized(false);
+        if self.n_elements() == 0 {
+            let (u, _, vt) = self.svd(false);
+            return (u, vt);
+        }
+        self.expanded("polar", |matrix| {
+            let Diagonalized { values, left, right } = matrix.singular_diagonalized(false);
             let t = |x: &Tensor| x.transpose(-1, -2);
-            let moved = self.change().matmul(&t(&right));
+            let moved = matrix.change().matmul(&t(&right));
             let inside = t(&left).matmul(&moved);
             let outside = moved - left.matmul(&inside);
             // In the coordinates of the singular vectors the symmetric factor is diagonal, and its square changes so.

@@ -1,9 +1,9 @@
 //! Singular values and singular vectors.
 //!
 //! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. As for eigenvalues, first and second
-//! derivatives are right where singular values differ and none is zero, further ones are not; where two are equal but for
-//! rounding, or one is zero, that part of the derivative of vectors counts as zero which is infinite. Errors: use in the body
-//! of a [`Scan`](super::Scan), where nothing may be detached.
+//! derivatives are right where singular values differ and none is zero; where two are equal but for rounding, or one is zero,
+//! that part of the derivative of vectors counts as zero which is infinite. Errors: third derivatives; use in the body of a
+//! [`Scan`](super::Scan), where nothing may be detached.
 //!
 //! Source of the first derivative: Townsend, *Differentiating the Singular Value Decomposition*, 2016; of the second the
 //! same equations, one order further.
@@ -33,19 +33,21 @@ impl Tensor {
         if let Err(poisoned) = self.require_matrix("svd") {
             return (poisoned.clone(), poisoned.clone(), poisoned);
         }
-        self.within("svd", || {
-            let (m, n) = self.matrix_extents();
-            if self.n_elements() == 0 {
-                return self.empty_svd(complete);
-            }
-            if m < n {
+        let (m, n) = self.matrix_extents();
+        if self.n_elements() == 0 {
+            return self.within("svd", || self.empty_svd(complete));
+        }
+        if m < n {
+            return self.within("svd", || {
                 let (u, s, vt) = self.transpose(-1, -2).svd(complete);
-                return (vt.transpose(-1, -2), s, u.transpose(-1, -2));
-            }
-            let found = self.singular_diagonalized(complete);
+                (vt.transpose(-1, -2), s, u.transpose(-1, -2))
+            });
+        }
+        self.expanded("svd", |matrix| {
+            let found = matrix.singular_diagonalized(complete);
             let (columns, others) = (found.left.slice(-1, ..n as i64), found.left.slice(-1, n as i64..));
             let found = Diagonalized { left: columns, ..found };
-            let Diagonalized { left, values, right } = Perturbed::of(self, &found).result(&found);
+            let Diagonalized { left, values, right } = Perturbed::of(matrix, &found).result(&found);
             let left = if m > n && complete { cat(&[&left, &others], -1) } else { left };
             (left, values, right)
         })

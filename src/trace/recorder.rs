@@ -1,5 +1,6 @@
 //! What a trace holds: the graph, the place in the user's program, and in an eager run the values.
 
+use super::orders::Orders;
 use crate::eager::{SharedEvaluator, Value};
 use crate::error::Mistake;
 use crate::nn::ParamId;
@@ -23,6 +24,7 @@ pub(super) struct Recorder {
     pub(super) watched: Vec<(String, NodeId)>,
     pub(super) random: Option<Random>,
     pub(super) detached: BTreeSet<NodeId>,
+    pub(super) orders: Orders,
     pub(super) eager: Option<Tape>,
 }
 
@@ -69,6 +71,7 @@ impl Recorder {
             watched: Vec::new(),
             random: None,
             detached: BTreeSet::new(),
+            orders: Orders::default(),
             eager,
         }
     }

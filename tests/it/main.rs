@@ -10,9 +10,11 @@ mod decompositions;
 mod errors;
 #[cfg(feature = "cli")]
 mod examples;
+mod families;
 mod functions;
 mod grad_cases;
 mod health;
+mod higher_order;
 mod layers;
 mod loops;
 mod lowering;

@@ -1,6 +1,6 @@
 //! Recorded runs of a recurrent model, a transformer, residual, generative and diffusion models.
 
-use super::{COMPILED, EAGER, Trace, Way, compare_losses, compare_tensors, shared};
+use super::{COMPILED, EAGER, Tensors, Trace, Way, compare_losses, compare_tensors, shared};
 use kiln::TrainerBuilder;
 use kiln::models::{CharLstm, Dcgan, Ddpm, Gpt, GptConfig, Resnet18, Vae};
 use kiln::prelude::*;
@@ -37,7 +37,24 @@ fn check_ddpm(way: Way) {
     Trace::read(&directory).check_minimizing(trainer, ["x0", "t", "eps"]);
 }
 
-fn check_resnet18(way: Way, has_gradients: bool) {
+/// The recorded parameters, but for two biases that are moved by a few roundings.
+///
+/// In the first step two of the 262,144 elements before the first rectifier of the last block lie at 9.4e-7 (sample 27,
+/// channel 148) and -1.6e-6 (sample 27, channel 164) when computed in `f64`; in `f32` the values there are off by 2e-6 on
+/// average and 1e-5 at most. Which side of zero they are on decides whether a gradient passes, and so 7.6e-3 and 1.7e-3 of
+/// that of `layer4.1.bn1.bias` and nearly as much of all below, in any arithmetic. Kiln's two ways of execution round these
+/// two differently. So they are put further on the sides where they are: nothing else lies in between.
+fn away_from_kinks(init: &Tensors) -> Tensors {
+    let mut moved = init.clone();
+    let bias = moved.get_mut("layer4.1.bn1.bias").expect("a parameter");
+    let mut values = bias.to_f64_vec().iter().map(|&value| value as f32).collect::<Vec<_>>();
+    values[148] += 2e-5;
+    values[164] -= 2e-5;
+    *bias = TensorData::new([values.len()], values);
+    moved
+}
+
+fn check_resnet18(way: Way) {
     let Some(directory) = shared("traces/resnet18") else { return };
     let (model, trace) = (Resnet18::new(3, 10), Trace::read(&directory));
     let begin = |rate: f64| {
@@ -47,15 +64,15 @@ fn check_resnet18(way: Way, has_gradients: bool) {
         trainer.set_parameters(&trace.init).unwrap();
         trainer
     };
+    let [x, y] = trace.batch(["x", "y"], 0);
+    let mut trainer = begin(0.1);
+    trainer.set_parameters(&away_from_kinks(&trace.init)).unwrap();
+    trace.compare("grads0", trainer.gradients(&x, &y).unwrap(), &trace.gradients);
     let step = |trainer: &mut Trainer<'_>, step: usize| {
         let [x, y] = trace.batch(["x", "y"], step);
         vec![trainer.step(&x, &y).unwrap().into()]
     };
-    let mut trainer = begin(0.1);
-    if has_gradients {
-        let [x, y] = trace.batch(["x", "y"], 0);
-        trace.compare("grads0", trainer.gradients(&x, &y).unwrap(), &trace.gradients);
-    }
+    trainer.set_parameters(&trace.init).unwrap();
     compare_losses(&trace.json, 2, |k| step(&mut trainer, k));
     let gentle = &trace.json["gentle"];
     let mut trainer = begin(gentle["lr"].as_f64().unwrap());
@@ -156,14 +173,12 @@ fn ddpm_trains_as_recorded_eagerly() {
 
 #[test]
 fn resnet18_trains_as_recorded() {
-    check_resnet18(COMPILED, true);
+    check_resnet18(COMPILED);
 }
 
-// Op by op, the first gradients are off by up to 8e-3 from `layer4.1.bn1` on downwards, while all above are right to 1e-5;
-// so they are not compared.
 #[test]
 fn resnet18_trains_as_recorded_eagerly() {
-    check_resnet18(EAGER, false);
+    check_resnet18(EAGER);
 }
 
 #[test]
