@@ -333,7 +333,7 @@ impl Tracer {
     /// Marks a node as one through which no gradient flows.
     pub(crate) fn mark_detached(&self, tensor: &Tensor) {
         if let Some(id) = tensor.id() {
-            self.0.borrow_mut().detached.insert(id);
+            self.0.borrow_mut().graph.node_mut(id).is_detached = true;
         }
     }
 
@@ -391,15 +391,14 @@ impl Tracer {
     pub(crate) fn derive(&self, of: &Tensor, with_respect_to: &[&Tensor]) -> Vec<Result<Tensor, Vec<Cut>>> {
         let ids: Vec<NodeId> = with_respect_to.iter().map(|t| t.expect_id()).collect();
         let mut recorder = self.0.borrow_mut();
-        let detached = recorder.detached.clone();
-        let passed = recorder.orders.passed(&recorder.graph, of.expect_id(), &ids, &detached);
+        let passed = recorder.orders.passed(&recorder.graph, of.expect_id(), &ids);
         let too_deep = |&expansion: &Option<usize>| {
             let expansion = recorder.orders.expansion(expansion?);
             Some(Cut { op: expansion.function, reason: TOO_DEEP, source: expansion.source.clone() })
         };
         let refused: Vec<Option<Cut>> = passed.refused.iter().map(too_deep).collect();
         let first = recorder.graph.id_bound();
-        let derived = scalar_gradient(&mut *recorder, of.expect_id(), &ids, &detached)
+        let derived = scalar_gradient(&mut *recorder, of.expect_id(), &ids)
             .unwrap_or_else(|error| panic!("internal error: of {} {error}; please report this", of.ty()));
         let nodes = first..recorder.graph.id_bound();
         recorder.orders.derived(nodes, passed);

@@ -56,6 +56,9 @@ pub struct Node {
     pub name: Option<Arc<str>>,
     /// The user's line this came from.
     pub source: Option<Source>,
+    /// Whether no gradient flows through the node to its operands. What is without meaning once gradients are derived is no
+    /// part of the text of a graph, and passes need not keep it.
+    pub is_detached: bool,
 }
 
 impl Node {
@@ -140,6 +143,7 @@ impl Graph {
             n_outputs: 0,
             name: self.current_name.clone(),
             source: self.current_source.clone(),
+            is_detached: false,
         };
         let index = self.nodes.add_node(node);
         for (position, operand) in operands.iter().enumerate() {

@@ -13,7 +13,6 @@ mod iteration;
 use kiln_ir::emit::EmitExt;
 use kiln_ir::{Emit, Graph, NodeId, Op, TensorType};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -91,7 +90,7 @@ pub fn gradient(
     with_respect_to: &[NodeId],
 ) -> Result<Vec<NodeId>, GradientError> {
     let (mut gradients, mut unreached) = (Vec::new(), Vec::new());
-    for result in scalar_gradient(e, of, with_respect_to, &BTreeSet::new())? {
+    for result in scalar_gradient(e, of, with_respect_to)? {
         match result {
             Ok(gradient) => gradients.push(gradient),
             Err(value) => unreached.push(value),
@@ -106,32 +105,31 @@ pub fn gradient_or_zero(
     of: NodeId,
     with_respect_to: &[NodeId],
 ) -> Result<Vec<NodeId>, GradientError> {
-    let results = scalar_gradient(e, of, with_respect_to, &BTreeSet::new())?;
+    let results = scalar_gradient(e, of, with_respect_to)?;
     let or_zero = |result: Result<NodeId, Unreached>| {
         result.unwrap_or_else(|unreached| e.constant_like(unreached.value, 0.0))
     };
     Ok(results.into_iter().map(or_zero).collect())
 }
 
-/// The gradients of the scalar `of`, or for each value why none reaches it; `detached` as in [`vector_jacobian`].
+/// The gradients of the scalar `of`, or for each value why none reaches it.
 pub fn scalar_gradient(
     e: &mut dyn Emit,
     of: NodeId,
     with_respect_to: &[NodeId],
-    detached: &BTreeSet<NodeId>,
 ) -> Result<Vec<Result<NodeId, Unreached>>, GradientError> {
     let ty = e.ty(of).clone();
     if ty.rank() != 0 || !ty.dtype.is_float() {
         return Err(GradientError::NotAScalar { value: of, ty });
     }
     let one = e.constant_like(of, 1.0);
-    Ok(vector_jacobian(e, &[(of, one)], with_respect_to, detached))
+    Ok(vector_jacobian(e, &[(of, one)], with_respect_to))
 }
 
 /// The product of the outputs' cotangents with their Jacobian: for each value of `with_respect_to`, the gradient of
 /// the sum of `output * cotangent` over `outputs`, or why none reaches it.
 ///
-/// The nodes in `detached` pass nothing on to their operands, as if they were inputs; they may be asked for.
+/// [Detached](kiln_ir::Node::is_detached) nodes pass nothing on to their operands, as if they were inputs; they may be asked for.
 ///
 /// # Panics
 /// When a cotangent has another type than its output.
@@ -139,12 +137,11 @@ pub fn vector_jacobian(
     e: &mut dyn Emit,
     outputs: &[(NodeId, NodeId)],
     with_respect_to: &[NodeId],
-    detached: &BTreeSet<NodeId>,
 ) -> Vec<Result<NodeId, Unreached>> {
     for &(output, cotangent) in outputs {
         assert_eq!(e.ty(output), e.ty(cotangent), "a cotangent needs the type of its output {output:?}");
     }
-    let paths = Paths::new(e.graph(), outputs, with_respect_to, detached);
+    let paths = Paths::new(e.graph(), outputs, with_respect_to);
     let saved = (e.graph().current_name.clone(), e.graph().current_source.clone());
     let totals = propagate(e, &paths, outputs);
     (e.graph_mut().current_name, e.graph_mut().current_source) = saved;
@@ -236,23 +233,17 @@ fn name_after(e: &mut dyn Emit, id: NodeId) {
 }
 
 /// Which nodes gradients can pass.
-struct Paths<'a> {
+struct Paths {
     /// All nodes, operands before users.
     order: Vec<NodeId>,
     /// By node: whether an output depends on it.
     is_used: Vec<bool>,
     /// By node: whether it is used, and a gradient it gets reaches a value asked for.
     is_active: Vec<bool>,
-    detached: &'a BTreeSet<NodeId>,
 }
 
-impl<'a> Paths<'a> {
-    fn new(
-        graph: &Graph,
-        outputs: &[(NodeId, NodeId)],
-        with_respect_to: &[NodeId],
-        detached: &'a BTreeSet<NodeId>,
-    ) -> Paths<'a> {
+impl Paths {
+    fn new(graph: &Graph, outputs: &[(NodeId, NodeId)], with_respect_to: &[NodeId]) -> Paths {
         let order = graph.topological_order();
         let mut is_used = vec![false; graph.id_bound()];
         for &(output, _) in outputs {
@@ -263,7 +254,7 @@ impl<'a> Paths<'a> {
                 graph.operands(id).iter().for_each(|operand| is_used[operand.index()] = true);
             }
         }
-        let mut paths = Paths { order, is_active: vec![false; is_used.len()], is_used, detached };
+        let mut paths = Paths { order, is_active: vec![false; is_used.len()], is_used };
         for &value in with_respect_to {
             paths.is_active[value.index()] = paths.is_used[value.index()];
         }
@@ -286,7 +277,7 @@ impl<'a> Paths<'a> {
 
     /// Why a node passes nothing on to an operand.
     fn blocked(&self, graph: &Graph, id: NodeId, operand: usize) -> Option<&'static str> {
-        if self.detached.contains(&id) {
+        if graph.node(id).is_detached {
             return Some("its result was detached");
         }
         let types: SmallVec<[&TensorType; 3]> =

@@ -71,7 +71,7 @@ impl<'a> Scan<'a> {
     /// Shapes: a tensor that is looped over is `[steps, ..]`, its part `[..]`; what is stacked becomes `[steps, ..]`.
     ///
     /// Errors: extents of the first axes differ, or there is no step; the next carried values are others in number or
-    /// type than the ones before; the function detaches a value from the gradient.
+    /// type than the ones before.
     ///
     /// # Panics
     /// When there is neither a tensor to loop over nor one to carry.
@@ -110,11 +110,6 @@ impl<'a> Scan<'a> {
             .collect();
         form.results = results.iter().map(Tensor::expect_id).collect();
         let body = Body { form, first, n_steps, reverse: self.reverse };
-        if tracer.detaches(&body) {
-            let problem = "a value is detached within the loop: detach what goes in or comes out instead";
-            tracer.at(location, || any.refuse("scan", problem));
-            return poisoned(&tracer, &self.carried, &results);
-        }
         let mut carried = tracer.record_loop(body, location);
         let stacked = carried.split_off(next.len());
         Scanned { carried, stacked }

@@ -7,7 +7,6 @@
 use crate::tensor::Tensor;
 use kiln_ir::{Graph, NodeId, Op, Source, TensorType};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// The greatest order of derivatives that an expansion has.
@@ -59,18 +58,12 @@ impl Orders {
     }
 
     /// Which expansions lie between `of` and the values that it is differentiated for.
-    pub(super) fn passed(
-        &self,
-        graph: &Graph,
-        of: NodeId,
-        with_respect_to: &[NodeId],
-        detached: &BTreeSet<NodeId>,
-    ) -> Passed {
+    pub(super) fn passed(&self, graph: &Graph, of: NodeId, with_respect_to: &[NodeId]) -> Passed {
         let mut passed = Passed { orders: Vec::new(), refused: vec![None; with_respect_to.len()] };
         let order = if self.expansions.is_empty() { Vec::new() } else { graph.topological_order() };
         for (k, expansion) in self.expansions.iter().enumerate() {
-            let Some(before) = self.depths(k, graph, &order, detached)[of.index()] else { continue };
-            let reaching = expansion.reaching(graph, &order, detached);
+            let Some(before) = self.depths(k, graph, &order)[of.index()] else { continue };
+            let reaching = expansion.reaching(graph, &order);
             let mut is_passed = false;
             for (value, refused) in with_respect_to.iter().zip(&mut passed.refused) {
                 if reaching[value.index()] {
@@ -93,13 +86,7 @@ impl Orders {
     }
 
     /// By node: how often what it depends on was differentiated through an expansion; nothing if it does not depend on it.
-    fn depths(
-        &self,
-        k: usize,
-        graph: &Graph,
-        order: &[NodeId],
-        detached: &BTreeSet<NodeId>,
-    ) -> Vec<Option<u8>> {
+    fn depths(&self, k: usize, graph: &Graph, order: &[NodeId]) -> Vec<Option<u8>> {
         let expansion = &self.expansions[k];
         let derived = |node: NodeId| {
             let of_node = self.derivations.iter().find(|d| d.nodes.contains(&node.index()))?;
@@ -110,7 +97,7 @@ impl Orders {
             depths[id.index()] = if id == expansion.entry {
                 Some(0)
             } else {
-                let passing = expansion.passing(graph, id, detached);
+                let passing = expansion.passing(graph, id);
                 let depth = passing.into_iter().filter_map(|operand| depths[operand.index()]).max();
                 depth.map(|depth| depth.max(derived(id).unwrap_or(0)))
             };
@@ -121,8 +108,8 @@ impl Orders {
 
 impl Expansion {
     /// The operands that a node passes a gradient on to, when nothing is detached within the expansion.
-    fn passing(&self, graph: &Graph, id: NodeId, detached: &BTreeSet<NodeId>) -> SmallVec<[NodeId; 3]> {
-        if detached.contains(&id) && !self.nodes.contains(&id.index()) {
+    fn passing(&self, graph: &Graph, id: NodeId) -> SmallVec<[NodeId; 3]> {
+        if graph.node(id).is_detached && !self.nodes.contains(&id.index()) {
             return SmallVec::new();
         }
         let operands = graph.operands(id);
@@ -132,12 +119,12 @@ impl Expansion {
     }
 
     /// By node: whether the entry depends on it.
-    fn reaching(&self, graph: &Graph, order: &[NodeId], detached: &BTreeSet<NodeId>) -> Vec<bool> {
+    fn reaching(&self, graph: &Graph, order: &[NodeId]) -> Vec<bool> {
         let mut reaching = vec![false; graph.id_bound()];
         reaching[self.entry.index()] = true;
         for &id in order.iter().rev() {
             if reaching[id.index()] {
-                let operands = self.passing(graph, id, detached);
+                let operands = self.passing(graph, id);
                 operands.into_iter().for_each(|operand| reaching[operand.index()] = true);
             }
         }

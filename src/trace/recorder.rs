@@ -7,7 +7,7 @@ use crate::nn::ParamId;
 use crate::tensor::Tensor;
 use kiln_ir::{Emit, Graph, NodeId, Op, Source, TensorData};
 use smallvec::SmallVec;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -23,7 +23,6 @@ pub(super) struct Recorder {
     /// Values whose norm is asked for, with their names.
     pub(super) watched: Vec<(String, NodeId)>,
     pub(super) random: Option<Random>,
-    pub(super) detached: BTreeSet<NodeId>,
     pub(super) orders: Orders,
     pub(super) eager: Option<Tape>,
 }
@@ -70,7 +69,6 @@ impl Recorder {
             penalties: Vec::new(),
             watched: Vec::new(),
             random: None,
-            detached: BTreeSet::new(),
             orders: Orders::default(),
             eager,
         }

@@ -24,13 +24,6 @@ impl Tracer {
         self.graph().id_bound()
     }
 
-    /// Whether a value that a step computes was detached: a gradient would flow through it in the loop.
-    pub(crate) fn detaches(&self, body: &Body) -> bool {
-        let recorder = self.0.borrow();
-        let needed = body.form.needed(&recorder.graph);
-        recorder.detached.iter().any(|node| node.index() >= body.first && needed.contains(node))
-    }
-
     /// Records the loop, and returns its results: carried values after the last step, then what is stacked.
     pub(crate) fn record_loop(&self, mut body: Body, location: &'static Location<'static>) -> Vec<Tensor> {
         let mut recorder = self.0.borrow_mut();

@@ -98,7 +98,7 @@ impl<'a> Backward<'a> {
         };
         let asked: Vec<usize> = (0..looped.n_operands()).filter(asked).collect();
         let inputs: Vec<NodeId> = asked.iter().map(|&i| looped.body.inputs()[i]).collect();
-        let found = vector_jacobian(&mut graph, &results, &inputs, &BTreeSet::new());
+        let found = vector_jacobian(&mut graph, &results, &inputs);
         let mut gradients = vec![None; looped.n_operands()];
         for (i, gradient) in asked.into_iter().zip(found) {
             gradients[i] = gradient.ok();

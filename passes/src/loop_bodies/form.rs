@@ -75,7 +75,9 @@ impl Form {
             let of = graph.node(node);
             let inputs: Vec<NodeId> = of.operands().iter().map(|operand| copies[operand]).collect();
             let copy = body.add(of.op().clone(), &inputs).expect("a copy of a well-typed node");
-            (body.node_mut(copy).name, body.node_mut(copy).source) = (of.name.clone(), of.source.clone());
+            let copied = body.node_mut(copy);
+            (copied.name, copied.source) = (of.name.clone(), of.source.clone());
+            copied.is_detached = of.is_detached;
             copies.insert(node, copy);
         }
         let next = self.carried.iter().map(|carried| copies[&carried.next]);

@@ -5,7 +5,6 @@ use kiln_ir::op::{BinaryOp, CompareOp, ReduceOp, UnaryOp, Window, WindowOp};
 use kiln_ir::{DType, Emit, Graph, NodeId, Op, Shape, TensorData, interpret};
 use kiln_passes::gradient::{gradient_or_zero, vector_jacobian};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
 
 /// The gradients of a function of `f32` vectors (zeros where none flows), for a cotangent.
 fn gradients(
@@ -22,7 +21,7 @@ fn gradients(
     values.push(TensorData::new(shape, cotangent.to_vec()));
     let ty = graph.ty(y).clone();
     let dy = graph.add_input("dy", ty);
-    let results = vector_jacobian(&mut graph, &[(y, dy)], &xs, &BTreeSet::new());
+    let results = vector_jacobian(&mut graph, &[(y, dy)], &xs);
     for result in results {
         let gradient = result.unwrap_or_else(|unreached| graph.constant_like(unreached.value, 0.0));
         graph.add_output(gradient, None);
