@@ -4,8 +4,7 @@
 //!
 //! Source: G. Hinton, R. Salakhutdinov, *Reducing the Dimensionality of Data with Neural Networks*, Science 313, 2006.
 
-use kiln::cli::{CliError, Options, measure, picture, sources};
-use kiln::data::{Loader, Remainder};
+use kiln::cli::{CliError, Feed, Options, Recipe, measure, picture, sources};
 use kiln::prelude::*;
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,7 +15,7 @@ const CODE: usize = 32;
 const COLUMNS: usize = 12;
 
 /// Pixels to a code, and a code to pixels.
-struct Autoencoder {
+pub struct Autoencoder {
     encoder: Sequential,
     decoder: Sequential,
 }
@@ -42,25 +41,29 @@ impl Autoencoder {
     }
 }
 
+/// The model, and how it is trained: what an image shall become is the image.
+pub fn recipe() -> Recipe<Autoencoder> {
+    let images = Feed::images(&[784]);
+    Recipe::new(Autoencoder::new(), 128, 1e-3, |model, rate| {
+        Trainer::new(model).loss(bce).optimizer(Adam::new(rate))
+    })
+    .step(images.clone(), [images])
+}
+
 /// Trains the model and draws images beside what it makes of them.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let data = sources::mnist(options, &[784])?;
     let samples = measure::first_samples(&data.train, options);
-    let batch = options.batch(128, samples.n_samples())?;
-    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
+    let recipe = recipe();
+    let batches = options.batches(&samples, recipe.batch)?;
     let epochs = options.epochs(15);
 
-    let model = Autoencoder::new();
-    let trainer = Trainer::new(&model)
-        .loss(bce)
-        .optimizer(Adam::new(options.learning_rate(1e-3)))
-        .schedule(Cosine::new((epochs * batches.n_batches()) as u64));
-    let images = f32(&[batch, 784]);
-    let mut trainer = options.configure(trainer).compile(images.clone(), images)?;
+    let [inputs, targets] = recipe.types(batches.batch_size());
+    let schedule = Cosine::new((epochs * batches.n_batches()) as u64);
+    let mut trainer = recipe.trainer(options).schedule(schedule).compile(inputs, targets)?;
 
     let mut run = options.run("autoencoder", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {
-        // What an image shall become is the image: no labels are needed.
         for (x, _) in run.batches(&batches).prefetch(2) {
             let loss = trainer.step(&x, &x)?;
             run.step(&trainer, loss)?;

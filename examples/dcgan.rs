@@ -6,8 +6,7 @@
 //! Source: A. Radford, L. Metz, S. Chintala, *Unsupervised Representation Learning with Deep Convolutional Generative
 //! Adversarial Networks*, 2016.
 
-use kiln::cli::{CliError, Options, measure, picture, sources};
-use kiln::data::{Loader, Remainder};
+use kiln::cli::{CliError, Feed, Options, Recipe, measure, picture, sources};
 use kiln::models::Dcgan;
 use kiln::prelude::*;
 use std::io::Write;
@@ -21,34 +20,43 @@ fn make(gan: &Dcgan, real: &Tensor) -> Tensor {
     gan.g.forward(&real.flatten(1, -1).narrow(1, 0, Dcgan::NOISE).randn_like().unflatten(1, [-1, 1, 1]))
 }
 
+/// The networks, and how they are trained.
+pub fn recipe() -> Recipe<Dcgan> {
+    let images = Feed::images(&[1, 28, 28]);
+    Recipe::new(Dcgan::new(), 64, 2e-4, |gan, rate| {
+        let adam = || Adam::new(rate).betas(0.5, 0.999);
+        // Two programs, each with an optimizer of its own, over one state: what one learns the other sees.
+        Trainer::with_programs(gan)
+            .optimizer_of("d", adam())
+            .optimizer_of("g", adam())
+            .training_program("discriminate", |step, real| {
+                // To 32 x 32 pixels from -1 to 1.
+                let real = real[0].pad(&[(2, 2), (2, 2)], 0.0) * 2.0 - 1.0;
+                let loss = gan.d_loss(&real, &make(gan, &real).detach());
+                step.minimize("d", &loss);
+                vec![loss]
+            })
+            .training_program("generate", |step, real| {
+                let loss = gan.g_loss(&make(gan, &real[0]));
+                step.minimize("g", &loss);
+                vec![loss]
+            })
+            .program("show", |noise| vec![gan.g.forward(&noise[0])])
+    })
+    .training("discriminate", [images.clone()])
+    .training("generate", [images])
+    .program("show", [Feed::normal(&[Dcgan::NOISE, 1, 1])])
+}
+
 /// Trains both networks and draws what the generator makes.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let data = sources::mnist(options, &[1, 28, 28])?;
     let samples = measure::first_samples(&data.train, options);
-    let batch = options.batch(64, samples.n_samples())?;
-    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
+    let recipe = recipe();
+    let batches = options.batches(&samples, recipe.batch)?;
     let epochs = options.epochs(2);
 
-    let gan = Dcgan::new();
-    let adam = || Adam::new(options.learning_rate(2e-4)).betas(0.5, 0.999);
-    // Two programs, each with an optimizer of its own, over one state: what one learns the other sees.
-    let trainer = Trainer::with_programs(&gan)
-        .optimizer_of("d", adam())
-        .optimizer_of("g", adam())
-        .training_program("discriminate", |step, real| {
-            // To 32 x 32 pixels from -1 to 1.
-            let real = real[0].pad(&[(2, 2), (2, 2)], 0.0) * 2.0 - 1.0;
-            let loss = gan.d_loss(&real, &make(&gan, &real).detach());
-            step.minimize("d", &loss);
-            vec![loss]
-        })
-        .training_program("generate", |step, real| {
-            let loss = gan.g_loss(&make(&gan, &real[0]));
-            step.minimize("g", &loss);
-            vec![loss]
-        })
-        .program("show", |noise| vec![gan.g.forward(&noise[0])]);
-    let mut trainer = options.configure(trainer).build()?;
+    let mut trainer = recipe.trainer(options).build()?;
 
     let noise = measure::noise([SHOWN[0], Dcgan::NOISE, 1, 1], options.seed);
     let path = options.picture("dcgan.png")?;

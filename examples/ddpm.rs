@@ -6,8 +6,7 @@
 //! Source: J. Ho, A. Jain, P. Abbeel, *Denoising Diffusion Probabilistic Models*, 2020.
 
 use kiln::cli::plot::Chart;
-use kiln::cli::{CliError, Options, measure, picture, sources};
-use kiln::data::{Loader, Remainder};
+use kiln::cli::{CliError, Feed, Options, Recipe, measure, picture, sources};
 use kiln::models::Ddpm;
 use kiln::prelude::*;
 use std::io::Write;
@@ -66,12 +65,27 @@ fn sample(model: &Ddpm, start: &Tensor, noise: &Tensor) -> Tensor {
     done.carried.remove(0)
 }
 
+/// The model, and how it is trained.
+pub fn recipe() -> Recipe<Ddpm> {
+    let noise = Feed::normal(&[1, 32, 32]);
+    // The noise of some steps: for how many the program is made follows from what it is given.
+    let noises = Feed::normal(&[4, 1, 32, 32]).batch_at(1);
+    Recipe::new(Ddpm::new(), 32, 1e-3, |model, rate| {
+        Trainer::minimizing(model, |images| loss(model, &images[0]))
+            .optimizer(Adam::new(rate))
+            .average(AVERAGE)
+            .program("sample", |batch| vec![sample(model, &batch[0], &batch[1])])
+    })
+    .step(Feed::images(&[1, 28, 28]), [])
+    .program("sample", [noise, noises])
+}
+
 /// Trains the model and draws what it makes of noise.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let data = sources::mnist(options, &[1, 28, 28])?;
     let samples = measure::first_samples(&data.train, options);
-    let batch = options.batch(32, samples.n_samples())?;
-    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
+    let recipe = recipe();
+    let batches = options.batches(&samples, recipe.batch)?;
     let epochs = options.epochs(1);
     let n_steps = (epochs * batches.n_batches()) as u64;
 
@@ -82,13 +96,9 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     Chart::new("what is left of the image, and what is noise", "step", "share")
         .draw(&schedule, &[("image", curve(f64::sqrt)), ("noise", curve(|left| (1.0 - left).sqrt()))])?;
 
-    let model = Ddpm::new();
-    let trainer = Trainer::minimizing(&model, |images| loss(&model, &images[0]))
-        .optimizer(Adam::new(options.learning_rate(1e-3)))
-        .schedule(Cosine::new(n_steps).warm_up(n_steps.min(100)).floor(0.05))
-        .average(AVERAGE)
-        .program("sample", |batch| vec![sample(&model, &batch[0], &batch[1])]);
-    let mut trainer = options.configure(trainer).compile(f32(&[batch, 1, 28, 28]), ())?;
+    let [inputs, targets] = recipe.types(batches.batch_size());
+    let rate = Cosine::new(n_steps).warm_up(n_steps.min(100)).floor(0.05);
+    let mut trainer = recipe.trainer(options).schedule(rate).compile(inputs, targets)?;
 
     writeln!(out, "the schedule in {}", schedule.display())?;
     let mut run = options.run("ddpm", epochs, &batches, &mut trainer, out)?;

@@ -5,8 +5,7 @@
 //!
 //! Source: I. Goodfellow and others, *Generative Adversarial Nets*, 2014.
 
-use kiln::cli::{CliError, Options, measure, picture, sources};
-use kiln::data::{Loader, Remainder};
+use kiln::cli::{CliError, Feed, Options, Recipe, measure, picture, sources};
 use kiln::nn::LeakyRelu;
 use kiln::prelude::*;
 use std::io::Write;
@@ -18,7 +17,7 @@ const NOISE: usize = 64;
 const SHOWN: [usize; 2] = [80, 10];
 
 /// The two networks.
-struct Gan {
+pub struct Gan {
     generator: Sequential,
     discriminator: Sequential,
 }
@@ -62,33 +61,42 @@ impl Gan {
     }
 }
 
+/// The networks, and how they are trained.
+pub fn recipe() -> Recipe<Gan> {
+    let images = Feed::images(&[784]);
+    Recipe::new(Gan::new(), 128, 2e-4, |gan, rate| {
+        let adam = || Adam::new(rate).betas(0.5, 0.999);
+        // Two programs, each with an optimizer of its own, over one state: what one learns the other sees.
+        Trainer::with_programs(gan)
+            .optimizer_of("discriminator", adam())
+            .optimizer_of("generator", adam())
+            .training_program("discriminate", |step, real| {
+                let real = &real[0] * 2.0 - 1.0;
+                let loss = gan.d_loss(&real, &gan.make(&real).detach());
+                step.minimize("discriminator", &loss);
+                vec![loss]
+            })
+            .training_program("generate", |step, real| {
+                let loss = gan.g_loss(&gan.make(&real[0]));
+                step.minimize("generator", &loss);
+                vec![loss]
+            })
+            .program("show", |noise| vec![gan.generator.forward(&noise[0])])
+    })
+    .training("discriminate", [images.clone()])
+    .training("generate", [images])
+    .program("show", [Feed::normal(&[NOISE])])
+}
+
 /// Trains both networks and draws what the generator makes.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let data = sources::mnist(options, &[784])?;
     let samples = measure::first_samples(&data.train, options);
-    let batch = options.batch(128, samples.n_samples())?;
-    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
+    let recipe = recipe();
+    let batches = options.batches(&samples, recipe.batch)?;
     let epochs = options.epochs(20);
 
-    let gan = Gan::new();
-    let adam = || Adam::new(options.learning_rate(2e-4)).betas(0.5, 0.999);
-    // Two programs, each with an optimizer of its own, over one state: what one learns the other sees.
-    let trainer = Trainer::with_programs(&gan)
-        .optimizer_of("discriminator", adam())
-        .optimizer_of("generator", adam())
-        .training_program("discriminate", |step, real| {
-            let real = &real[0] * 2.0 - 1.0;
-            let loss = gan.d_loss(&real, &gan.make(&real).detach());
-            step.minimize("discriminator", &loss);
-            vec![loss]
-        })
-        .training_program("generate", |step, real| {
-            let loss = gan.g_loss(&gan.make(&real[0]));
-            step.minimize("generator", &loss);
-            vec![loss]
-        })
-        .program("show", |noise| vec![gan.generator.forward(&noise[0])]);
-    let mut trainer = options.configure(trainer).build()?;
+    let mut trainer = recipe.trainer(options).build()?;
 
     let noise = measure::noise([SHOWN[0], NOISE], options.seed);
     let path = options.picture("gan.png")?;

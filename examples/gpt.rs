@@ -5,8 +5,8 @@
 //!
 //! Source: A. Karpathy, *nanoGPT*, 2022, <https://github.com/karpathy/nanoGPT>, the configuration for small machines.
 
-use kiln::cli::text::{self, Text, quoted};
-use kiln::cli::{CliError, Options, measure, sources};
+use kiln::cli::text::{Text, quoted};
+use kiln::cli::{CliError, Feed, Options, Recipe, measure, sources};
 use kiln::models::{Gpt, GptCache, GptConfig};
 use kiln::prelude::*;
 use std::io::Write;
@@ -41,6 +41,15 @@ impl Writer {
     }
 }
 
+/// The model of so many characters, and how it is trained.
+pub fn recipe(n_characters: usize) -> Recipe<Writer> {
+    let config = GptConfig { vocabulary: n_characters, ..GptConfig::SMALL };
+    let characters = Feed::sequences(config.context, n_characters);
+    Recipe::new(Writer::new(config), 12, 1e-3, |model, rate| model.trainer(rate))
+        .step(characters.clone(), [characters])
+        .program("next", [Feed::sequences(1, n_characters).alone()])
+}
+
 /// Lets the model forget what it has read.
 fn forget(trainer: &mut Trainer<'_>) -> Result<(), kiln::Error> {
     trainer.set_parameter("cache.place", TensorData::scalar(0i64))
@@ -54,26 +63,24 @@ fn next(trainer: &mut Trainer<'_>, character: i64) -> Result<TensorData, kiln::E
 /// Trains the model and lets it write.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let text = Text::new(&sources::shakespeare(options)?)?;
-    let config = GptConfig { vocabulary: text.n_characters(), ..GptConfig::SMALL };
-    let context = config.context;
-    let model = Writer::new(config);
+    let recipe = recipe(text.n_characters());
+    let context = GptConfig::SMALL.context;
     let windows = |epoch| text.windows(context, options.seed, epoch, options.samples);
     let first = windows(0)?;
-    let batch = options.batch(12, first.n_samples())?;
-    let batches = text::batches(&first, batch, options);
+    let batches = options.batches(&first, recipe.batch)?;
+    let batch = batches.batch_size();
     let epochs = options.epochs(3);
     let n_steps = (epochs * batches.n_batches()) as u64;
     let schedule = Cosine::new(n_steps).warm_up(n_steps.min(100)).floor(0.1);
-    let trainer = model.trainer(options.learning_rate(1e-3)).schedule(schedule);
-    let tokens = i64(&[batch, context]);
-    let mut trainer = options.configure(trainer).compile(tokens.clone(), tokens)?;
+    let [inputs, targets] = recipe.types(batch);
+    let mut trainer = recipe.trainer(options).schedule(schedule).compile(inputs, targets)?;
 
     let validation = text.validation(context, options.samples)?;
     let mut run = options.run("gpt", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {
         // The text is cut at other places in each epoch.
         let data = windows(epoch)?;
-        for (x, y) in run.batches(&text::batches(&data, batch, options)).prefetch(2) {
+        for (x, y) in run.batches(&options.batches(&data, batch)?).prefetch(2) {
             let loss = trainer.step(&x, &y)?;
             run.step(&trainer, loss)?;
         }

@@ -2,13 +2,13 @@
 //!
 //! `cargo run --release --example logistic-regression`, or `kiln train logistic-regression`
 
-use kiln::cli::{Classify, CliError, Options, sources};
+use kiln::cli::{Classify, CliError, Feed, Options, Recipe, sources};
 use kiln::prelude::*;
 use std::io::Write;
 use std::process::ExitCode;
 
 /// A weighted sum of the measures, made a probability.
-struct Logistic {
+pub struct Logistic {
     sum: Linear,
 }
 kiln::parameters!(Logistic { sum });
@@ -19,21 +19,22 @@ impl Model for Logistic {
     }
 }
 
+/// The model of so many measures, and how it is trained.
+pub fn recipe(n_inputs: usize) -> Recipe<Logistic> {
+    Recipe::new(Logistic { sum: Linear::new(n_inputs, 1) }, 64, 0.1, |model, rate| {
+        // Without weight decay the weights would grow forever: the classes can almost be separated.
+        Trainer::new(model).loss(bce).optimizer(Sgd::new(rate).weight_decay(1e-2))
+    })
+    .step(Feed::normal(&[n_inputs]), [Feed::bits(&[1])])
+}
+
 /// Trains the model and says how good it is.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let data = sources::breast_cancer(options)?;
-    let model = Logistic { sum: Linear::new(data.train.x().shape()[1], 1) };
-    // Without weight decay the weights would grow forever: the classes can almost be separated.
-    let trainer = |rate| Trainer::new(&model).loss(bce).optimizer(Sgd::new(rate).weight_decay(1e-2));
-    let classify = Classify {
-        name: "logistic-regression",
-        epochs: 100,
-        batch: 64,
-        learning_rate: 0.1,
-        compares: false,
-        ..Classify::default()
-    };
-    classify.train(&data, trainer, options, out)
+    let recipe = recipe(data.train.x().shape()[1]);
+    let classify =
+        Classify { name: "logistic-regression", epochs: 100, compares: false, ..Classify::default() };
+    classify.train(&recipe, &data, options, out)
 }
 
 /// Trains with the options of the command line.

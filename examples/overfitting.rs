@@ -7,7 +7,7 @@
 //! Bengio, A. Courville, *Deep Learning*, 2016, chapter 7, for the rest.
 
 use kiln::cli::plot::Chart;
-use kiln::cli::{CliError, Options, measure};
+use kiln::cli::{CliError, Feed, Options, Recipe, Recipes, measure};
 use kiln::data::Dataset;
 use kiln::loss::CrossEntropy;
 use kiln::nn::{ActivityRegularization, BatchNorm1d, GaussianNoise};
@@ -58,6 +58,35 @@ const NOTHING: Rule = Rule {
     patience: None,
 };
 
+/// What is done about the network's fit to noisy points, by name.
+const PENALTIES: [(&str, Rule); 6] = [
+    ("nothing", NOTHING),
+    ("L1 penalty", Rule { penalty: Penalty { l1: 1e-3, l2: 0.0 }, ..NOTHING }),
+    ("L2 penalty", Rule { penalty: Penalty { l1: 0.0, l2: 1e-3 }, ..NOTHING }),
+    ("weight decay", Rule { weight_decay: 1.0, ..NOTHING }),
+    ("activity regularisation", Rule { activity: 2e-3, ..NOTHING }),
+    ("early stopping", Rule { patience: Some(8), ..NOTHING }),
+];
+const NOISES: [(&str, Rule); 5] = [
+    ("nothing", NOTHING),
+    ("dropout", Rule { dropout: 0.2, ..NOTHING }),
+    ("noise on inputs", Rule { input_noise: 0.1, ..NOTHING }),
+    ("noise on activations", Rule { hidden_noise: 0.2, ..NOTHING }),
+    ("batch norm", Rule { batch_norm: true, ..NOTHING }),
+];
+const CONSTRAINTS: [(&str, Rule); 4] = [
+    ("nothing", NOTHING),
+    ("max-norm 0.5", Rule { constraint: Some(Constraint::MaxNorm(0.5)), ..NOTHING }),
+    ("unit norm", Rule { constraint: Some(Constraint::UnitNorm), ..NOTHING }),
+    ("non-negative", Rule { constraint: Some(Constraint::NonNegative), ..NOTHING }),
+];
+/// What is done about labels that are wrong.
+const LABELS: [(&str, Rule); 3] = [
+    ("nothing", NOTHING),
+    ("label smoothing 0.1", Rule { label_smoothing: 0.1, ..NOTHING }),
+    ("label smoothing 0.3", Rule { label_smoothing: 0.3, ..NOTHING }),
+];
+
 /// Two hidden layers.
 struct Net {
     fc1: Linear,
@@ -105,8 +134,77 @@ struct Task {
     validation: Dataset,
 }
 
-/// From a prediction and the targets to one number.
-type Loss<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Tensor;
+/// A model, and how it is kept from overfitting.
+pub struct Learner<M> {
+    model: M,
+    rule: Rule,
+    /// Whether targets are numbers of classes.
+    classifies: bool,
+}
+
+impl<M: Module> Module for Learner<M> {
+    fn visit<'m>(&'m self, visitor: &mut kiln::nn::Visitor<'m>) {
+        // Parameters have the names that they have in the model alone.
+        self.model.visit(visitor);
+    }
+}
+
+impl<M> Learner<M> {
+    /// The loss that is measured.
+    fn loss(&self, prediction: &Tensor, target: &Tensor) -> Tensor {
+        if self.classifies { cross_entropy(prediction, target) } else { mse(prediction, target) }
+    }
+
+    /// The loss that is learned from.
+    fn smoothed(&self, prediction: &Tensor, target: &Tensor) -> Tensor {
+        match self.classifies {
+            true => CrossEntropy::new().label_smoothing(self.rule.label_smoothing).of(prediction, target),
+            false => mse(prediction, target),
+        }
+    }
+}
+
+/// A model with so many inputs, and how it is trained.
+fn recipe<M: Model>(model: M, n_inputs: usize, rule: Rule, classifies: bool) -> Recipe<Learner<M>> {
+    let (points, targets) = match classifies {
+        true => (Feed::uniform(&[n_inputs], -1.0, 1.0), Feed::classes(2)),
+        false => (Feed::uniform(&[n_inputs], -1.0, 1.0), Feed::normal(&[1])),
+    };
+    let learner = Learner { model, rule, classifies };
+    Recipe::new(learner, N_TRAIN, 5e-3, |learner: &Learner<M>, rate| {
+        let Learner { model, rule, .. } = learner;
+        let trainer = Trainer::of(learner, |x| model.forward(&x[0]))
+            .loss(|prediction, target| learner.smoothed(prediction, target))
+            .optimizer(AdamW::new(rate).weight_decay(rule.weight_decay))
+            .penalize(|name, _| name.ends_with("weight"), rule.penalty)
+            .program("measure", |batch| vec![learner.loss(&model.forward(&batch[0]), &batch[1])]);
+        match rule.constraint {
+            Some(constraint) => trainer.constrain(|name, _| name == "fc2.weight", constraint),
+            None => trainer,
+        }
+    })
+    .step(points.clone(), [targets.clone()])
+    .program("measure", [points, targets])
+}
+
+/// A network on one task.
+fn network(rule: Rule, n_inputs: usize, classifies: bool) -> Recipe<Learner<Net>> {
+    recipe(Net::new(n_inputs, if classifies { 2 } else { 1 }, rule), n_inputs, rule, classifies)
+}
+
+/// A polynomial of the sine's points.
+fn polynomial(rule: Rule) -> Recipe<Learner<Linear>> {
+    recipe(Linear::new(DEGREE + 1, 1).without_bias(), DEGREE + 1, rule, false)
+}
+
+/// All models, and how they are trained.
+pub fn recipes() -> Recipes {
+    let networks = PENALTIES.iter().chain(&NOISES[1..]).chain(&CONSTRAINTS[1..]);
+    let of_sine = networks.fold(Recipes::none(), |all, (name, rule)| all.and(name, network(*rule, 1, false)));
+    let of_plane =
+        LABELS[1..].iter().fold(of_sine, |all, (name, rule)| all.and(name, network(*rule, 2, true)));
+    of_plane.and("polynomial", polynomial(NOTHING))
+}
 
 /// Losses over the steps of a training, and what the model says at last about inputs that were asked for.
 struct Trained {
@@ -117,27 +215,17 @@ struct Trained {
 
 /// Trains a model on all points at once and measures it now and then.
 fn follow<M: Model>(
-    model: &M,
+    recipe: &Recipe<Learner<M>>,
     task: &Task,
-    [loss, measure]: [Loss<'_>; 2],
-    rule: Rule,
     questions: &TensorData,
     options: &Options,
 ) -> Result<Trained, CliError> {
     let n_steps = options.epochs(4000);
     let every = n_steps.div_ceil(N_MEASURES);
-    let trainer = Trainer::new(model)
-        .loss(loss)
-        .optimizer(AdamW::new(options.learning_rate(5e-3)).weight_decay(rule.weight_decay))
-        .penalize(|name, _| name.ends_with("weight"), rule.penalty)
-        .program("measure", |batch| vec![measure(&model.forward(&batch[0]), &batch[1])]);
-    let trainer = match rule.constraint {
-        Some(constraint) => trainer.constrain(|name, _| name == "fc2.weight", constraint),
-        None => trainer,
-    };
+    let patience = recipe.model.rule.patience;
     let (x, y) = (task.train.x(), task.train.y());
-    let mut trainer = options.configure(trainer).compile(x.ty(), y.ty())?;
-    let mut stopping = EarlyStopping::new(rule.patience.unwrap_or(usize::MAX));
+    let mut trainer = recipe.trainer(options).compile(x.ty(), y.ty())?;
+    let mut stopping = EarlyStopping::new(patience.unwrap_or(usize::MAX));
     let (mut training, mut validation) = (Vec::new(), Vec::new());
     for step in 0..n_steps {
         if step % every == 0 {
@@ -153,7 +241,7 @@ fn follow<M: Model>(
         }
         trainer.step(x, y)?;
     }
-    if rule.patience.is_some() {
+    if patience.is_some() {
         stopping.restore(&mut trainer)?;
     }
     Ok(Trained { training, validation, answers: trainer.predict(questions)? })
@@ -221,11 +309,8 @@ fn compare(
     let mut curves = Curves::new();
     let is_classified = !task.train.y().dtype().is_float();
     for &(name, rule) in rules {
-        let net = Net::new(task.train.x().shape()[1], if is_classified { 2 } else { 1 }, rule);
-        let smoothed = CrossEntropy::new().label_smoothing(rule.label_smoothing);
-        let smoothed = |scores: &Tensor, class: &Tensor| smoothed.of(scores, class);
-        let losses: [Loss<'_>; 2] = if is_classified { [&smoothed, &cross_entropy] } else { [&mse, &mse] };
-        let trained = follow(&net, task, losses, rule, task.validation.x(), options)?;
+        let recipe = network(rule, task.train.x().shape()[1], is_classified);
+        let trained = follow(&recipe, task, task.validation.x(), options)?;
         let best = trained.validation.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
         let [last_training, last] =
             [&trained.training, &trained.validation].map(|curve| curve[curve.len() - 1].1);
@@ -242,39 +327,13 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let task = Task { train: sine(N_TRAIN, seed + 10)?, validation: sine(N_VALIDATION, seed + 20)? };
     draw_fits(&task, options, out)?;
 
-    let penalties = [
-        ("nothing", NOTHING),
-        ("L1 penalty", Rule { penalty: Penalty { l1: 1e-3, l2: 0.0 }, ..NOTHING }),
-        ("L2 penalty", Rule { penalty: Penalty { l1: 0.0, l2: 1e-3 }, ..NOTHING }),
-        ("weight decay", Rule { weight_decay: 1.0, ..NOTHING }),
-        ("activity regularisation", Rule { activity: 2e-3, ..NOTHING }),
-        ("early stopping", Rule { patience: Some(8), ..NOTHING }),
-    ];
-    let noises = [
-        ("nothing", NOTHING),
-        ("dropout", Rule { dropout: 0.2, ..NOTHING }),
-        ("noise on inputs", Rule { input_noise: 0.1, ..NOTHING }),
-        ("noise on activations", Rule { hidden_noise: 0.2, ..NOTHING }),
-        ("batch norm", Rule { batch_norm: true, ..NOTHING }),
-    ];
-    let constraints = [
-        ("nothing", NOTHING),
-        ("max-norm 0.5", Rule { constraint: Some(Constraint::MaxNorm(0.5)), ..NOTHING }),
-        ("unit norm", Rule { constraint: Some(Constraint::UnitNorm), ..NOTHING }),
-        ("non-negative", Rule { constraint: Some(Constraint::NonNegative), ..NOTHING }),
-    ];
-    for (file, rules) in [("penalties", &penalties[..]), ("noise", &noises), ("constraints", &constraints)] {
+    for (file, rules) in [("penalties", &PENALTIES[..]), ("noise", &NOISES), ("constraints", &CONSTRAINTS)] {
         let curves = compare(rules, &task, options, out)?;
         let chart = Chart::new("loss on the validation points of the sine", "step", "mean squared error");
         draw(&format!("overfitting-{file}.svg"), &chart.range(0.0..0.6), &curves, options, out)?;
     }
     let task = Task { train: sides(60, seed + 30)?, validation: sides(500, seed + 40)? };
-    let rules = [
-        ("nothing", NOTHING),
-        ("label smoothing 0.1", Rule { label_smoothing: 0.1, ..NOTHING }),
-        ("label smoothing 0.3", Rule { label_smoothing: 0.3, ..NOTHING }),
-    ];
-    let curves = compare(&rules, &task, options, out)?;
+    let curves = compare(&LABELS, &task, options, out)?;
     let chart = Chart::new("loss on the validation points of the plane", "step", "cross entropy");
     draw("overfitting-labels.svg", &chart.range(0.4..4.5), &curves, options, out)
 }
@@ -291,12 +350,11 @@ fn draw_fits(task: &Task, options: &Options, out: &mut dyn Write) -> Result<(), 
         [(["polynomial", "network"], 0.0), (["polynomial, decay", "network, decay"], 1.0)]
     {
         let rule = Rule { weight_decay, ..NOTHING };
-        let polynomial = Linear::new(DEGREE + 1, 1).without_bias();
-        let trained = follow(&polynomial, &of_powers, [&mse, &mse], rule, &polynomials(&questions), options)?;
+        let trained = follow(&polynomial(rule), &of_powers, &polynomials(&questions), options)?;
         let last = trained.validation[trained.validation.len() - 1].1;
         writeln!(out, "{:24} validation {last:.3}", names[0])?;
         curves.push((names[0], line(&trained.answers)));
-        let trained = follow(&Net::new(1, 1, rule), task, [&mse, &mse], rule, &questions, options)?;
+        let trained = follow(&network(rule, 1, false), task, &questions, options)?;
         curves.push((names[1], line(&trained.answers)));
     }
     let dots = task.train.x().to_f64_vec().into_iter().zip(task.train.y().to_f64_vec()).collect();

@@ -5,8 +5,7 @@
 //! Source: F. Rosenblatt, *The perceptron: a probabilistic model for information storage and organization in the brain*,
 //! Psychological Review 65(6), 1958.
 
-use kiln::cli::{CliError, Options, measure, sources};
-use kiln::data::Loader;
+use kiln::cli::{CliError, Feed, Options, Recipe, measure, sources};
 use kiln::prelude::*;
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,23 +18,30 @@ fn accuracy(trainer: &mut Trainer<'_>, x: &TensorData, y: &TensorData) -> Result
     Ok((0..n).filter(is_right).count() as f64 / n as f64)
 }
 
+/// The unit with so many inputs, and how it is trained.
+pub fn recipe(n_inputs: usize) -> Recipe<Linear> {
+    Recipe::new(Linear::new(n_inputs, 1), 1, 0.01, |unit, rate| {
+        // The loss is the distance on the wrong side: nothing for a sample that is decided right, and for others a gradient
+        // that adds the sample to the weights or takes it away, which is Rosenblatt's rule.
+        let loss = |sum: &Tensor, class: &Tensor| ((1.0 - class * 2.0) * sum).relu().mean(..);
+        Trainer::new(unit)
+            .loss(loss)
+            .optimizer(Sgd::new(rate))
+            .program("decide", |x| vec![unit.forward(&x[0]).heaviside(1.0)])
+    })
+    .step(Feed::normal(&[n_inputs]), [Feed::bits(&[1])])
+    .program("decide", [Feed::normal(&[n_inputs])])
+}
+
 /// Trains the unit and says how good it is.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let data = sources::breast_cancer(options)?;
     let samples = measure::first_samples(&data.train, options);
-    let n_inputs = samples.x().shape()[1];
-    let unit = Linear::new(n_inputs, 1);
-    // The loss is the distance on the wrong side: nothing for a sample that is decided right, and for others a gradient
-    // that adds the sample to the weights or takes it away, which is Rosenblatt's rule.
-    let loss = |sum: &Tensor, class: &Tensor| ((1.0 - class * 2.0) * sum).relu().mean(..);
-    let trainer = Trainer::new(&unit)
-        .loss(loss)
-        .optimizer(Sgd::new(options.learning_rate(0.01)))
-        .program("decide", |x| vec![unit.forward(&x[0]).heaviside(1.0)]);
-    let batch = options.batch(1, samples.n_samples())?;
-    let mut trainer = options.configure(trainer).compile(f32(&[batch, n_inputs]), f32(&[batch, 1]))?;
+    let recipe = recipe(samples.x().shape()[1]);
+    let batches = options.batches(&samples, recipe.batch)?;
+    let [inputs, targets] = recipe.types(batches.batch_size());
+    let mut trainer = recipe.trainer(options).compile(inputs, targets)?;
 
-    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(kiln::data::Remainder::Drop);
     let epochs = options.epochs(20);
     let mut run = options.run("perceptron", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {

@@ -4,7 +4,7 @@
 //!
 //! Source: A. Vaswani and others, *Attention Is All You Need*, 2017.
 
-use kiln::cli::{Classify, CliError, Options};
+use kiln::cli::{Classify, CliError, Feed, Options, Recipe};
 use kiln::data::digits;
 use kiln::nn::{LearnedPositions, TransformerEncoderLayer};
 use kiln::prelude::*;
@@ -17,7 +17,7 @@ const SIZE: usize = 8;
 const WIDTH: usize = 64;
 
 /// Rows to vectors that know their place, layers in which each row looks at all others, and scores from the mean of them.
-struct Encoder {
+pub struct Encoder {
     rows: Linear,
     positions: LearnedPositions,
     layers: Vec<TransformerEncoderLayer>,
@@ -46,18 +46,18 @@ impl Model for Encoder {
     }
 }
 
+/// The model, and how it is trained.
+pub fn recipe() -> Recipe<Encoder> {
+    Recipe::new(Encoder::new(), 32, 1e-3, |model, rate| {
+        Trainer::new(model).loss(cross_entropy).optimizer(AdamW::new(rate))
+    })
+    .step(Feed::images(&[SIZE * SIZE]), [Feed::classes(10)])
+}
+
 /// Trains the model and says how good it is.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
-    let model = Encoder::new();
-    let trainer = |rate| Trainer::new(&model).loss(cross_entropy).optimizer(AdamW::new(rate));
-    let classify = Classify {
-        name: "transformer-encoder",
-        epochs: 40,
-        batch: 32,
-        learning_rate: 1e-3,
-        ..Classify::default()
-    };
-    classify.train(&digits(), trainer, options, out)
+    let classify = Classify { name: "transformer-encoder", epochs: 40, ..Classify::default() };
+    classify.train(&recipe(), &digits(), options, out)
 }
 
 /// Trains with the options of the command line.

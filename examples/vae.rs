@@ -5,8 +5,8 @@
 //!
 //! Source: D. Kingma, M. Welling, *Auto-Encoding Variational Bayes*, 2014.
 
-use kiln::cli::{CliError, Options, measure, picture, sources};
-use kiln::data::{Dataset, Loader, Remainder};
+use kiln::cli::{CliError, Feed, Options, Recipe, measure, picture, sources};
+use kiln::data::Dataset;
 use kiln::models::Vae;
 use kiln::prelude::*;
 use std::io::Write;
@@ -15,25 +15,34 @@ use std::process::ExitCode;
 /// Images in a row of the pictures.
 const COLUMNS: usize = 12;
 
+/// The model, and how it is trained.
+pub fn recipe() -> Recipe<Vae> {
+    Recipe::new(Vae::new(), 128, 1e-3, |vae, rate| {
+        // The loss of one image: that of a batch is a sum, whose gradient grows with the batch. Adam does not mind.
+        let loss = |x: &[Tensor]| {
+            let noise = x[0].narrow(1, 0, Vae::LATENT).randn_like();
+            vae.loss(&x[0], &noise) / x[0].extents()[0] as f64
+        };
+        Trainer::minimizing(vae, loss)
+            .optimizer(Adam::new(rate))
+            .program("encode", |x| vec![vae.encode(&x[0]).0])
+            .program("decode", |z| vec![vae.decode(&z[0])])
+    })
+    .step(Feed::images(&[784]), [])
+    .program("encode", [Feed::images(&[784])])
+    .program("decode", [Feed::normal(&[Vae::LATENT])])
+}
+
 /// Trains the model and draws what it makes of images, and what lies between them.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let data = sources::mnist(options, &[784])?;
     let samples = measure::first_samples(&data.train, options);
-    let batch = options.batch(128, samples.n_samples())?;
-    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
+    let recipe = recipe();
+    let batches = options.batches(&samples, recipe.batch)?;
     let epochs = options.epochs(15);
 
-    let vae = Vae::new();
-    // The loss of one image: that of a batch is a sum, whose gradient grows with the batch. Adam does not mind.
-    let loss = |x: &[Tensor]| {
-        let noise = x[0].narrow(1, 0, Vae::LATENT).randn_like();
-        vae.loss(&x[0], &noise) / x[0].extents()[0] as f64
-    };
-    let trainer = Trainer::minimizing(&vae, loss)
-        .optimizer(Adam::new(options.learning_rate(1e-3)))
-        .program("encode", |x| vec![vae.encode(&x[0]).0])
-        .program("decode", |z| vec![vae.decode(&z[0])]);
-    let mut trainer = options.configure(trainer).compile(f32(&[batch, 784]), ())?;
+    let [inputs, targets] = recipe.types(batches.batch_size());
+    let mut trainer = recipe.trainer(options).compile(inputs, targets)?;
 
     let mut run = options.run("vae", epochs, &batches, &mut trainer, out)?;
     for epoch in run.epochs() {

@@ -7,8 +7,8 @@
 //! others, *Deep Residual Learning for Image Recognition*, 2016; S. Ioffe, C. Szegedy, *Batch Normalization*, 2015.
 
 use kiln::cli::plot::Chart;
-use kiln::cli::{CliError, Options, measure};
-use kiln::data::{Loader, Remainder, Split, digits};
+use kiln::cli::{CliError, Feed, Options, Recipe, Recipes, measure};
+use kiln::data::{Split, digits};
 use kiln::metrics::accuracy;
 use kiln::nn::BatchNorm1d;
 use kiln::prelude::*;
@@ -26,6 +26,10 @@ enum Remedy {
     Residual,
     BatchNorm,
 }
+
+/// The three networks.
+const NETWORKS: [(&str, Remedy); 3] =
+    [("plain", Remedy::Nothing), ("residual", Remedy::Residual), ("batch norm", Remedy::BatchNorm)];
 
 /// A hidden layer.
 struct Layer {
@@ -70,6 +74,19 @@ impl Model for Deep {
     }
 }
 
+/// The networks, and how they are trained.
+pub fn recipes() -> Recipes {
+    NETWORKS.iter().fold(Recipes::none(), |all, &(name, remedy)| all.and(name, recipe(remedy)))
+}
+
+fn recipe(remedy: Remedy) -> Recipe<Deep> {
+    Recipe::new(Deep::new(remedy), 64, 0.05, |model, rate| {
+        // Plain gradient descent: an optimizer that scales gradients would hide how small they are.
+        Trainer::new(model).loss(cross_entropy).optimizer(Sgd::new(rate))
+    })
+    .step(Feed::images(&[64]), [Feed::classes(10)])
+}
+
 /// Trains a network and follows its gradients: the mean norm of each layer's in each epoch.
 fn follow(
     name: &str,
@@ -79,12 +96,10 @@ fn follow(
 ) -> Result<Vec<Vec<f64>>, CliError> {
     let Split { train, test } = digits();
     let samples = measure::first_samples(&train, options);
-    let batch = options.batch(64, samples.n_samples())?;
-    let batches = Loader::new(&samples, batch).shuffled(options.seed).remainder(Remainder::Drop);
-    let model = Deep::new(remedy);
-    // Plain gradient descent: an optimizer that scales gradients would hide how small they are.
-    let trainer = Trainer::new(&model).loss(cross_entropy).optimizer(Sgd::new(options.learning_rate(0.05)));
-    let mut trainer = options.configure(trainer).compile(f32(&[batch, 64]), i64(&[batch]))?;
+    let recipe = recipe(remedy);
+    let batches = options.batches(&samples, recipe.batch)?;
+    let [inputs, targets] = recipe.types(batches.batch_size());
+    let mut trainer = recipe.trainer(options).compile(inputs, targets)?;
 
     let epochs = options.epochs(30);
     let mut norms_of_epochs = Vec::new();
@@ -121,11 +136,9 @@ fn follow(
 
 /// Trains the three networks and draws their gradients.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
-    let networks =
-        [("plain", Remedy::Nothing), ("residual", Remedy::Residual), ("batch norm", Remedy::BatchNorm)];
     options.expect_no_files("vanishing")?;
     let (mut by_layer, mut by_epoch) = (Vec::new(), Vec::new());
-    for (name, remedy) in networks {
+    for (name, remedy) in NETWORKS {
         let norms = follow(name, remedy, options, out)?;
         let last = norms.len() - 1;
         for (when, norms) in [("first epoch", &norms[0]), ("last epoch", &norms[last])] {

@@ -2,12 +2,18 @@
 //!
 //! `cargo run --release --example xor`, or `kiln train xor`
 
-use kiln::cli::{Classify, CliError, Options};
+use kiln::cli::{Classify, CliError, Feed, Options, Recipe};
 use kiln::data::{Dataset, Split};
 use kiln::models::Xor;
 use kiln::prelude::*;
 use std::io::Write;
 use std::process::ExitCode;
+
+/// The model, and how it is trained.
+pub fn recipe() -> Recipe<Xor> {
+    Recipe::new(Xor::new(), 4, 0.5, |model, rate| Trainer::new(model).loss(mse).optimizer(Sgd::new(rate)))
+        .step(Feed::normal(&[2]), [Feed::bits(&[1])])
+}
 
 /// Trains the model and says how good it is.
 pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
@@ -15,11 +21,8 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let y = TensorData::new([4, 1], vec![0f32, 1., 1., 0.]);
     let cases = Dataset::new(x, y)?;
     let data = Split { train: cases.clone(), test: cases };
-    let model = Xor::new();
-    let trainer = |rate| Trainer::new(&model).loss(mse).optimizer(Sgd::new(rate));
-    let classify =
-        Classify { name: "xor", epochs: 20_000, batch: 4, learning_rate: 0.5, ..Classify::default() };
-    Classify { decays: false, ..classify }.train(&data, trainer, options, out)
+    let classify = Classify { name: "xor", epochs: 20_000, decays: false, ..Classify::default() };
+    classify.train(&recipe(), &data, options, out)
 }
 
 /// Trains with the options of the command line.

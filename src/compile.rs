@@ -7,8 +7,9 @@ use crate::codegen::steps::{DRIVER, Generator};
 use crate::codegen::target::Target;
 use crate::executable::{Executable, Program};
 use crate::kernels::isa::{Isa, IsaError};
-use crate::runtime::{AlignedBuffer, Team};
+use crate::runtime::{AlignedBuffer, Team, machine_bytes};
 use kiln_ir::{Graph, NodeId, Op};
+use kiln_passes::cost::Bytes;
 use kiln_passes::lower;
 use kiln_passes::pipeline::{Options as PassOptions, Pipeline, Report};
 use std::collections::{HashMap, HashSet};
@@ -72,6 +73,14 @@ pub enum CompileError {
     /// The system gave no threads.
     #[error("error: the threads of the program could not be started: {0}")]
     Threads(std::io::Error),
+    /// The values of one run are too large.
+    #[error("error: a run needs {} for its values, and this machine has {}: choose smaller batches", Bytes(*needed), Bytes(*there))]
+    Memory {
+        /// Bytes that values between kernels take.
+        needed: u64,
+        /// Bytes of the machine.
+        there: u64,
+    },
 }
 
 /// The time that a stage of compilation took.
@@ -93,7 +102,17 @@ pub struct CodeText {
 }
 
 /// Compiles a graph.
-pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
+///
+/// # Panics
+/// As [`try_compile`] has errors.
+pub fn compile(graph: Graph, options: &CompileOptions) -> Executable {
+    try_compile(graph, options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Compiles a graph.
+///
+/// Errors: the machine has not the memory that the values between kernels need.
+pub fn try_compile(mut graph: Graph, options: &CompileOptions) -> Result<Executable, CompileError> {
     let mut times = Vec::new();
     let mut clock = Instant::now();
     let mut lap = |stage| {
@@ -110,6 +129,7 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
     lower::separate_outputs(&mut graph);
     let lowered = lower::lower(&graph);
     lap("fuse, schedule, plan");
+    check_memory(lowered.plan.arena_bytes as u64)?;
     // What is computed on is prepared while the code is made, unless it takes the system longer than that.
     let arena = match lowered.plan.arena_bytes {
         n_bytes @ ..=SMALL_ARENA => AlignedBuffer::populated(n_bytes),
@@ -152,7 +172,15 @@ pub fn compile(mut graph: Graph, options: &CompileOptions) -> Executable {
     executable.times = times;
     executable.report = report;
     executable.text = CodeText { clif, assembly };
-    executable
+    Ok(executable)
+}
+
+/// Whether there is so much memory, as far as is known: to ask the system for more ends the process.
+fn check_memory(needed: u64) -> Result<(), CompileError> {
+    match machine_bytes() {
+        Some(there) if needed > there => Err(CompileError::Memory { needed, there }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The constants of a graph.

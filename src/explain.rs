@@ -13,7 +13,7 @@
 //! # Ok::<(), kiln::Error>(())
 //! ```
 
-use crate::compile::{CodeText, CompileOptions, StageTime, compile};
+use crate::compile::{CodeText, CompileError, CompileOptions, StageTime, try_compile};
 use crate::error::Error;
 use crate::executable::Executable;
 use crate::trainer::Trainer;
@@ -219,7 +219,7 @@ impl Trainer<'_> {
     pub fn explain(&self) -> Result<Explanation, Error> {
         match self.executable(self.task()) {
             Some(executable) => Ok(executable.explain()),
-            None => Ok(compile(self.graph(self.task())?, &self.compile_options()?).explain()),
+            None => Ok(try_compile(self.graph(self.task())?, &self.compile_options()?)?.explain()),
         }
     }
 
@@ -229,33 +229,39 @@ impl Trainer<'_> {
     ///
     /// Errors: as [`explain`](Trainer::explain).
     pub fn text(&self, stage: Stage) -> Result<String, Error> {
-        Ok(text(self.graph(self.task())?, stage, &self.compile_options()?))
+        Ok(text(self.graph(self.task())?, stage, &self.compile_options()?)?)
     }
 
     /// The graph after each run of a pass, or of all passes that changed something, with the pass before it.
     ///
     /// Errors: as [`explain`](Trainer::explain).
     pub fn text_after(&self, print_after: PrintAfter) -> Result<String, Error> {
-        let mut graph = self.graph(self.task())?;
-        let options = PassOptions { print_after, ..PassOptions::default() };
-        let report = Pipeline::standard().run(&mut graph, &options);
-        let dumps = report.dumps.iter();
-        Ok(dumps.map(|dump| format!("// run {} of `{}`\n{}", dump.run, dump.pass, dump.text)).collect())
+        Ok(text_after(self.graph(self.task())?, print_after))
     }
 }
 
+/// A traced program after each run of a pass, or of all passes that changed something, with the pass before it.
+pub fn text_after(mut graph: Graph, print_after: PrintAfter) -> String {
+    let options = PassOptions { print_after, ..PassOptions::default() };
+    let report = Pipeline::standard().run(&mut graph, &options);
+    let dumps = report.dumps.iter();
+    dumps.map(|dump| format!("// run {} of `{}`\n{}", dump.run, dump.pass, dump.text)).collect()
+}
+
 /// The text of a stage of a traced program.
-pub fn text(graph: Graph, stage: Stage, options: &CompileOptions) -> String {
-    match stage {
+///
+/// Errors: the program cannot be compiled on this machine.
+pub fn text(graph: Graph, stage: Stage, options: &CompileOptions) -> Result<String, CompileError> {
+    Ok(match stage {
         Stage::Traced => forward(&graph).to_string(),
         Stage::Gradient => graph.to_string(),
         Stage::Optimized => optimized(graph, options).to_string(),
         Stage::Dot => graphviz(&optimized(graph, options)),
         Stage::Kernels => lowered_text(graph, options, print_lowered::kernels),
         Stage::Schedule => lowered_text(graph, options, print_lowered::schedule),
-        Stage::Clif => functions(&code(graph, options).clif),
-        Stage::Asm => functions(&code(graph, options).assembly),
-    }
+        Stage::Clif => functions(&code(graph, options)?.clif),
+        Stage::Asm => functions(&code(graph, options)?.assembly),
+    })
 }
 
 fn optimized(mut graph: Graph, options: &CompileOptions) -> Graph {
@@ -269,8 +275,9 @@ fn lowered_text(graph: Graph, options: &CompileOptions, print: fn(&Graph, &Lower
     print(&graph, &lower::lower(&graph))
 }
 
-fn code(graph: Graph, options: &CompileOptions) -> CodeText {
-    compile(graph, &CompileOptions { keep_text: true, ..options.clone() }).text().clone()
+fn code(graph: Graph, options: &CompileOptions) -> Result<CodeText, CompileError> {
+    let options = CompileOptions { keep_text: true, ..options.clone() };
+    Ok(try_compile(graph, &options)?.text().clone())
 }
 
 fn functions(code: &[(String, String)]) -> String {

@@ -97,7 +97,7 @@ impl<'m> Trainer<'m> {
     /// Errors: there is no program of this name; it does not take the batch.
     #[track_caller]
     pub fn run(&mut self, program: &str, batch: &impl Batch) -> Result<Vec<TensorData>, Error> {
-        let task = Task::Program(self.program(program, Location::caller())?);
+        let task = self.task_of(program, Location::caller())?;
         self.follow_schedule();
         self.backend.run(&self.plan, task, [&batch.tensors(), &[]])
     }
@@ -107,8 +107,13 @@ impl<'m> Trainer<'m> {
     /// Errors: as [`run`](Trainer::run).
     #[track_caller]
     pub fn prepare(&mut self, program: &str, batch: impl Into<Types>) -> Result<(), Error> {
-        let task = Task::Program(self.program(program, Location::caller())?);
+        let task = self.task_of(program, Location::caller())?;
         self.backend.prepare(&self.plan, task, [&batch.into().0, &[]])
+    }
+
+    /// The task that is the user's program of this name.
+    pub(crate) fn task_of(&self, name: &str, location: &'static Location<'static>) -> Result<Task, Error> {
+        self.program(name, location).map(Task::Program)
     }
 
     /// The number of the user's program of this name.

@@ -18,19 +18,25 @@
 //! # Ok::<(), kiln::Error>(())
 //! ```
 
+mod report;
+mod rounding;
+
+pub use report::{KernelCheck, ResultCheck, ValueCheck, Verification};
+
 use crate::compile::{CompileOptions, compile};
 use crate::eager::{CompiledEvaluator, Evaluator};
 use crate::error::Error;
 use crate::state::State;
 use crate::trainer::{Batch, Trainer};
+use kiln_ir::kernel::Kernel;
 use kiln_ir::{
-    DType, Difference, Graph, Names, NodeId, Op, TensorData, TensorType, Tolerance, compare, evaluate,
-    evaluate_loop, interpret,
+    DType, Graph, Names, NodeId, Op, TensorData, TensorType, Tolerance, compare, evaluate, evaluate_loop,
+    interpret, interpret_observed,
 };
-use kiln_passes::pipeline::{Guilty, Pipeline, bisect};
-use kiln_passes::{lower, print_lowered};
+use kiln_passes::pipeline::{Pipeline, bisect};
+use kiln_passes::{cost, lower, print_lowered};
+use rounding::{Nudge, nudged};
 use std::collections::HashMap;
-use std::fmt;
 use std::panic::Location;
 
 /// How far an `f32` that a kernel computes may be from the interpreter's, as a share of the greatest magnitude in its
@@ -45,163 +51,6 @@ pub const TOLERANCE_F64: f64 = 2e-13;
 /// the norm of the result. Not element by element, because a program may magnify rounding without limit: the first step
 /// of Adam goes by the sign of each gradient.
 pub const RESULT_TOLERANCE: f64 = 1e-3;
-
-/// What a verification found.
-#[derive(Clone, Debug)]
-pub struct Verification {
-    /// The name of the program.
-    pub name: String,
-    /// Each kernel in the order in which they ran, with the values that it wrote.
-    pub kernels: Vec<KernelCheck>,
-    /// The results of the whole program.
-    pub results: Vec<ResultCheck>,
-    /// The rewrite that makes the results differ, when no kernel is to blame.
-    pub guilty: Option<Guilty>,
-}
-
-/// One kernel.
-#[derive(Clone, Debug)]
-pub struct KernelCheck {
-    /// What its loops do.
-    pub kind: &'static str,
-    /// The ops that it computes together.
-    pub fuses: Vec<String>,
-    /// The values that it wrote, operands first.
-    pub values: Vec<ValueCheck>,
-}
-
-/// A value that a kernel wrote, compared with the interpreter's.
-#[derive(Clone, Debug)]
-pub struct ValueCheck {
-    /// Its name in dumps.
-    pub name: String,
-    /// The user's line that it comes from.
-    pub source: Option<String>,
-    /// Whether it is the same to the bit.
-    pub same_bits: bool,
-    /// Greatest distance of an element, as a share of the greatest magnitude.
-    pub distance: f64,
-    /// What differs, if it is more than is tolerated.
-    pub difference: Option<Difference>,
-}
-
-/// A result of the program, compared with that of the traced graph.
-#[derive(Clone, Debug)]
-pub struct ResultCheck {
-    /// Its name, that of the state that it updates if it does.
-    pub name: String,
-    /// Norm of the difference as a share of the norm of the result.
-    pub distance: f64,
-}
-
-impl Verification {
-    /// Whether nothing differs by more than is tolerated.
-    pub fn is_good(&self) -> bool {
-        self.first_difference().is_none() && self.results.iter().all(ResultCheck::is_good)
-    }
-
-    /// The first value that differs by more than is tolerated, and the number of its kernel.
-    pub fn first_difference(&self) -> Option<(usize, &ValueCheck)> {
-        let values =
-            self.kernels.iter().enumerate().flat_map(|(k, kernel)| kernel.values.iter().map(move |v| (k, v)));
-        values.into_iter().find(|(_, value)| value.difference.is_some())
-    }
-}
-
-impl ResultCheck {
-    /// Whether it is near enough.
-    pub fn is_good(&self) -> bool {
-        self.distance <= RESULT_TOLERANCE
-    }
-}
-
-impl fmt::Display for Verification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (k, kernel) in self.kernels.iter().enumerate() {
-            writeln!(f, "k{k} {}: {}", kernel.kind, kernel.fuses.join(", "))?;
-            for value in &kernel.values {
-                writeln!(f, "    {value}")?;
-            }
-        }
-        for result in &self.results {
-            let mark = if result.is_good() { "" } else { "  DIFFERS" };
-            writeln!(
-                f,
-                "result %{}: {} from the traced graph's{mark}",
-                result.name,
-                Distance(result.distance)
-            )?;
-        }
-        self.write_verdict(f)
-    }
-}
-
-impl Verification {
-    fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.name;
-        if let Some((k, value)) = self.first_difference() {
-            writeln!(f, "`{name}` is wrong from kernel k{k} on: %{}", value.name)?;
-            if let Some(source) = &value.source {
-                writeln!(f, "  --> {source}")?;
-            }
-            if let Some(difference) = &value.difference {
-                writeln!(f, "   = {difference}")?;
-            }
-            return writeln!(
-                f,
-                "   = tolerated: {TOLERANCE_F32:e} of the greatest magnitude (f64: {TOLERANCE_F64:e})"
-            );
-        }
-        if let Some(result) = self.results.iter().find(|result| !result.is_good()) {
-            writeln!(f, "`{name}` is wrong, although each kernel is right: %{}", result.name)?;
-            writeln!(f, "   = {} off, tolerated: {RESULT_TOLERANCE:e}", Distance(result.distance))?;
-            return match &self.guilty {
-                Some(guilty) => writeln!(
-                    f,
-                    "   = since rewrite {} of pass `{}`, by the rule `{}`",
-                    guilty.rewrite, guilty.pass, guilty.rule
-                ),
-                None => writeln!(f, "   = no rewrite alone makes it so"),
-            };
-        }
-        let values = || self.kernels.iter().flat_map(|kernel| &kernel.values);
-        let (n, n_same) = (values().count(), values().filter(|value| value.same_bits).count());
-        let worst = values().max_by(|a, b| a.distance.total_cmp(&b.distance));
-        writeln!(
-            f,
-            "`{name}` is right: {n} values of {} kernels, {n_same} of them the same to the bit",
-            self.kernels.len()
-        )?;
-        match worst.filter(|value| !value.same_bits) {
-            Some(worst) => writeln!(
-                f,
-                "   = farthest off is %{}, by {} of its greatest magnitude; tolerated: {TOLERANCE_F32:e} (f64: {TOLERANCE_F64:e})",
-                worst.name,
-                Distance(worst.distance)
-            ),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for ValueCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.difference, self.same_bits) {
-            (Some(difference), _) => write!(f, "%{}  DIFFERS: {difference}", self.name),
-            (None, true) => write!(f, "%{}  the same to the bit", self.name),
-            (None, false) => write!(f, "%{}  within {}", self.name, Distance(self.distance)),
-        }
-    }
-}
-
-/// A share, with two digits.
-struct Distance(f64);
-
-impl fmt::Display for Distance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0.0 { f.write_str("0") } else { write!(f, "{:.1e}", self.0) }
-    }
-}
 
 impl Trainer<'_> {
     /// Runs the compiled program of a step (of a prediction, when the model was compiled for inference) beside the
@@ -245,6 +94,19 @@ impl Trainer<'_> {
 /// # Panics
 /// When the inputs are not of the graph's types.
 pub fn verify(traced: &Graph, inputs: &[TensorData], options: &CompileOptions) -> Verification {
+    verify_observed(traced, inputs, options, &mut |_| ())
+}
+
+/// As [`verify`], which takes its time: `observe` is told the share of the work that is done, from 0 to 1.
+///
+/// # Panics
+/// As [`verify`].
+pub fn verify_observed(
+    traced: &Graph,
+    inputs: &[TensorData],
+    options: &CompileOptions,
+    observe: &mut dyn FnMut(f64),
+) -> Verification {
     let mut graph = traced.clone();
     if options.optimize {
         Pipeline::standard().run(&mut graph, &options.passes);
@@ -252,9 +114,11 @@ pub fn verify(traced: &Graph, inputs: &[TensorData], options: &CompileOptions) -
     lower::separate_outputs(&mut graph);
     let run = Observed::new(&graph, inputs, options);
     let names = Names::new(&graph);
-    let kernels = run.check(&graph, &names);
-    let expected = interpret(traced, inputs).unwrap_or_else(|error| panic!("{error}"));
-    let results = check_results(&graph, &names, &run.values, &expected);
+    let of_kernels: u64 = run.kernels.iter().map(|kernel| work_of_kernel(&graph, kernel)).sum();
+    let mut done = Done { done: 0, all: of_kernels + work_of_graph(traced), observe };
+    let kernels = run.check(&graph, &names, &mut done);
+    let expected = expected(traced, inputs, &mut done);
+    let results = check_results(&graph, &names, &run.values, (traced, inputs), &expected);
     let mut verification = Verification { name: traced.name.clone(), kernels, results, guilty: None };
     if !verification.is_good() && verification.first_difference().is_none() {
         verification.guilty = bisect(&Pipeline::standard(), traced, |graph| {
@@ -273,28 +137,75 @@ pub fn verify(traced: &Graph, inputs: &[TensorData], options: &CompileOptions) -
 /// # Panics
 /// When the inputs are not of the graph's types.
 pub fn verify_eager(traced: &Graph, inputs: &[TensorData], options: &CompileOptions) -> Verification {
+    verify_eager_observed(traced, inputs, options, &mut |_| ())
+}
+
+/// As [`verify_eager`]; `observe` is told the share of the work that is done, from 0 to 1.
+///
+/// # Panics
+/// As [`verify_eager`].
+pub fn verify_eager_observed(
+    traced: &Graph,
+    inputs: &[TensorData],
+    options: &CompileOptions,
+    observe: &mut dyn FnMut(f64),
+) -> Verification {
     let mut evaluator = CompiledEvaluator::new(options.clone());
     let values = evaluator.evaluate_nodes(traced, inputs.to_vec());
     let values = values.into_iter().map(|(node, value)| (node, TensorData::clone(&value))).collect();
     let run = Observed { values, kernels: Vec::new() };
     let names = Names::new(traced);
+    let mut done = Done { done: 0, all: 2 * work_of_graph(traced), observe };
     let is_computed = |node: &NodeId| !matches!(traced.op(*node), Op::Input(_) | Op::Loop(_));
-    let check = |node: NodeId| KernelCheck {
-        kind: "op",
-        fuses: vec![traced.op(node).name().to_string()],
-        values: vec![run.check_value(traced, &names, node)],
+    let check = |node: NodeId| {
+        let values = vec![run.check_value(traced, &names, node)];
+        done.add(work(traced, node));
+        KernelCheck { kind: "op", fuses: vec![traced.op(node).name().to_string()], values }
     };
     let kernels = names.order().iter().copied().filter(is_computed).map(check).collect();
-    let expected = interpret(traced, inputs).unwrap_or_else(|error| panic!("{error}"));
-    let results = check_results(traced, &names, &run.values, &expected);
+    let expected = expected(traced, inputs, &mut done);
+    let results = check_results(traced, &names, &run.values, (traced, inputs), &expected);
     Verification { name: traced.name.clone(), kernels, results, guilty: None }
+}
+
+/// How much of the interpreter's work is done.
+struct Done<'a> {
+    done: u64,
+    all: u64,
+    observe: &'a mut dyn FnMut(f64),
+}
+
+impl Done<'_> {
+    fn add(&mut self, work: u64) {
+        self.done += work;
+        (self.observe)((self.done as f64 / self.all.max(1) as f64).min(1.0));
+    }
+}
+
+/// About how much work a node is for the interpreter: its arithmetic, and each element that it makes.
+fn work(graph: &Graph, node: NodeId) -> u64 {
+    cost::flops(graph, node) + graph.node(node).ty().n_elements() as u64
+}
+
+fn work_of_graph(graph: &Graph) -> u64 {
+    graph.ids().map(|node| work(graph, node)).sum()
+}
+
+fn work_of_kernel(graph: &Graph, kernel: &Kernel) -> u64 {
+    kernel.members.iter().map(|&node| work(graph, node)).sum()
+}
+
+/// What the interpreter makes of the traced graph.
+fn expected(traced: &Graph, inputs: &[TensorData], done: &mut Done<'_>) -> Vec<TensorData> {
+    interpret_observed(traced, inputs, &mut |node| done.add(work(traced, node)))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A run of a program of which every value that a kernel wrote is known.
 struct Observed {
     /// Inputs, and what kernels wrote.
     values: HashMap<NodeId, TensorData>,
-    kernels: Vec<kiln_ir::kernel::Kernel>,
+    kernels: Vec<Kernel>,
 }
 
 impl Observed {
@@ -327,12 +238,13 @@ impl Observed {
     }
 
     /// Compares each value with the interpreter's.
-    fn check(&self, graph: &Graph, names: &Names) -> Vec<KernelCheck> {
-        let check = |kernel: &kiln_ir::kernel::Kernel| {
+    fn check(&self, graph: &Graph, names: &Names, done: &mut Done<'_>) -> Vec<KernelCheck> {
+        let check = |kernel: &Kernel| {
             let is_value = |node: &&NodeId| !matches!(graph.op(**node), Op::Loop(_));
             let members = kernel.members.iter().filter(|node| kernel.writes.contains(node)).filter(is_value);
             let views = kernel.writes.iter().filter(|node| !kernel.members.contains(node));
             let values = members.chain(views).map(|&node| self.check_value(graph, names, node)).collect();
+            done.add(work_of_kernel(graph, kernel));
             KernelCheck {
                 kind: print_lowered::kind(kernel),
                 fuses: print_lowered::fused(graph, kernel),
@@ -343,7 +255,7 @@ impl Observed {
     }
 
     fn check_value(&self, graph: &Graph, names: &Names, node: NodeId) -> ValueCheck {
-        let expected = self.compute(graph, node, &mut HashMap::new());
+        let expected = self.compute(graph, node, None, &mut HashMap::new());
         let got = &self.values[&node];
         let largest = largest_magnitude(&expected);
         let tolerance = match expected.dtype() {
@@ -351,17 +263,31 @@ impl Observed {
             DType::F64 => Tolerance { absolute: TOLERANCE_F64 * largest, ..Tolerance::EXACT },
             DType::I32 | DType::I64 | DType::U8 | DType::Bool => Tolerance::EXACT,
         };
+        let mut difference = compare(got, &expected, tolerance).err();
+        let mut is_rounding = false;
+        if difference.is_some() && expected.dtype().is_float() {
+            let absolute = rounding::of_value(self, graph, node, &expected).max(tolerance.absolute);
+            difference = compare(got, &expected, Tolerance { absolute, ..tolerance }).err();
+            is_rounding = difference.is_none();
+        }
         ValueCheck {
             name: names.get(node).to_string(),
             source: graph.node(node).source.as_ref().map(ToString::to_string),
             same_bits: got.same_bits(&expected),
             distance: largest_distance(got, &expected) / if largest > 0.0 { largest } else { 1.0 },
-            difference: compare(got, &expected, tolerance).err(),
+            is_rounding,
+            difference,
         }
     }
 
-    /// The value of a node by the interpreter, from what the compiled program wrote before it.
-    fn compute(&self, graph: &Graph, node: NodeId, known: &mut HashMap<NodeId, TensorData>) -> TensorData {
+    /// The value of a node by the interpreter, from what the compiled program wrote before it, or from that with a change.
+    fn compute(
+        &self,
+        graph: &Graph,
+        node: NodeId,
+        nudge: Nudge,
+        known: &mut HashMap<NodeId, TensorData>,
+    ) -> TensorData {
         if let Some(value) = known.get(&node) {
             return value.clone();
         }
@@ -374,9 +300,9 @@ impl Observed {
             .operands(of)
             .iter()
             .map(|&operand| match (self.values.get(&operand), graph.op(operand)) {
-                (Some(value), _) => value.clone(),
+                (Some(value), _) => nudged(value, nudge),
                 (None, Op::Dense(data)) => TensorData::clone(data),
-                (None, _) => self.compute(graph, operand, known),
+                (None, _) => self.compute(graph, operand, nudge, known),
             })
             .collect();
         let operands: Vec<&TensorData> = operands.iter().collect();
@@ -386,6 +312,8 @@ impl Observed {
             }
             (op, _) => evaluate(op, &operands),
         };
+        // What is computed on the way is rounded as well.
+        let value = nudged(&value, nudge);
         known.insert(node, value.clone());
         value
     }
@@ -395,14 +323,22 @@ fn check_results(
     graph: &Graph,
     names: &Names,
     values: &HashMap<NodeId, TensorData>,
+    (traced, inputs): (&Graph, &[TensorData]),
     expected: &[TensorData],
 ) -> Vec<ResultCheck> {
     let outputs = graph.outputs().iter().zip(expected);
     let check = |(output, expected): (&kiln_ir::Output, &TensorData)| ResultCheck {
         name: names.get(output.updates.map_or(output.value, |input| graph.inputs()[input])).to_string(),
         distance: norm_distance(&values[&output.value], expected),
+        rounding: 0.0,
     };
-    outputs.map(check).collect()
+    let mut checks: Vec<ResultCheck> = outputs.map(check).collect();
+    if !checks.iter().all(ResultCheck::is_good) {
+        for (check, rounding) in checks.iter_mut().zip(rounding::of_results(traced, inputs, expected)) {
+            check.rounding = rounding;
+        }
+    }
+    checks
 }
 
 fn largest_magnitude(data: &TensorData) -> f64 {
@@ -481,7 +417,8 @@ mod tests {
         let mut run = Observed::new(&graph, &inputs(&graph), &CompileOptions::new(1, 1).unwrap());
         let wrong = run.values.get_mut(&node("t")).expect("it is written for the second product");
         wrong.set(77, kiln_ir::Literal::F32(0.25));
-        let kernels = run.check(&graph, &names);
+        let mut done = Done { done: 0, all: 1, observe: &mut |_| () };
+        let kernels = run.check(&graph, &names, &mut done);
         let verification =
             Verification { name: "step".to_string(), kernels, results: Vec::new(), guilty: None };
         let different: Vec<&str> = (verification.kernels.iter().flat_map(|kernel| &kernel.values))

@@ -107,7 +107,7 @@ mod code {
         let graph = trainer.graph(Task::Predict).expect("the model is right");
         let n_state = trainer.executable(Task::Train).expect("its steps are compiled").n_state();
         let options = CompileOptions::new(n_state, 1).expect("one thread");
-        Some(explain::text(graph, stage, &CompileOptions { isa: Isa::Avx2, ..options }))
+        Some(explain::text(graph, stage, &CompileOptions { isa: Isa::Avx2, ..options }).unwrap())
     }
 
     #[test]

@@ -50,11 +50,21 @@ pub enum InterpretError {
 
 /// The graph's outputs, in order, for these inputs, in order.
 pub fn interpret(graph: &Graph, inputs: &[TensorData]) -> Result<Vec<TensorData>, InterpretError> {
+    interpret_observed(graph, inputs, &mut |_| ())
+}
+
+/// The same; each node is told when its value is known.
+pub fn interpret_observed(
+    graph: &Graph,
+    inputs: &[TensorData],
+    observe: &mut dyn FnMut(NodeId),
+) -> Result<Vec<TensorData>, InterpretError> {
     let mut uses: BTreeMap<NodeId, usize> = graph.ids().map(|id| (id, graph.n_uses(id))).collect();
     let mut values = input_values(graph, inputs)?;
     let mut loops = BTreeMap::new();
     for id in graph.topological_order() {
         evaluate_node(graph, id, &mut values, &mut loops);
+        observe(id);
         // A value is dropped after its last use: the memory needed is that of the live values, not of all.
         for operand in graph.operands(id) {
             let left = uses.get_mut(operand).expect("an operand is a node");

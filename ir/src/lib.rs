@@ -36,7 +36,9 @@ pub use dtype::DType;
 pub use emit::Emit;
 pub use error::TypeError;
 pub use graph::{Graph, Node, NodeId, Output};
-pub use interpret::{InterpretError, evaluate, evaluate_loop, evaluate_loop_with, interpret, interpret_all};
+pub use interpret::{
+    InterpretError, evaluate, evaluate_loop, evaluate_loop_with, interpret, interpret_all, interpret_observed,
+};
 pub use literal::Literal;
 pub use names::Names;
 pub use op::Op;

@@ -4,11 +4,13 @@
 use super::error::CliError;
 use super::measure::{evaluate, first_samples};
 use super::options::Options;
+use super::recipe::Recipe;
 use super::run::Run;
-use crate::data::{Batches, Loader, Remainder, Split};
+use crate::data::{Batches, Split};
 use crate::explain::{Explanation, Milliseconds};
-use crate::trainer::{Task, Trainer, TrainerBuilder};
-use kiln_ir::{TensorData, TensorType};
+use crate::nn::Module;
+use crate::trainer::{Task, Trainer};
+use kiln_ir::TensorData;
 use kiln_passes::cost::Bytes;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -20,10 +22,6 @@ pub struct Classify<'a> {
     pub name: &'a str,
     /// How often the training data are seen.
     pub epochs: usize,
-    /// Samples per step.
-    pub batch: usize,
-    /// The learning rate at the beginning.
-    pub learning_rate: f64,
     /// Whether the learning rate falls to zero along the training.
     pub decays: bool,
     /// Whether a step is timed compiled and eager at the end.
@@ -33,7 +31,7 @@ pub struct Classify<'a> {
 impl Default for Classify<'_> {
     /// A learning rate that falls to zero, and a comparison at the end.
     fn default() -> Self {
-        Classify { name: "", epochs: 10, batch: 64, learning_rate: 1e-3, decays: true, compares: true }
+        Classify { name: "", epochs: 10, decays: true, compares: true }
     }
 }
 
@@ -41,34 +39,33 @@ impl Default for Classify<'_> {
 const MIN_STEPS: usize = 3;
 
 impl Classify<'_> {
-    /// Trains a model, of which `builder` makes a trainer with the given learning rate. The targets are numbers of classes
-    /// (`i64[n]`) or values between 0 and 1 (`f32[n, 1]`).
-    pub fn train<'m>(
+    /// Trains the model of a recipe. The targets are numbers of classes (`i64[n]`) or values between 0 and 1 (`f32[n, 1]`).
+    pub fn train<M: Module>(
         &self,
+        recipe: &Recipe<M>,
         data: &Split,
-        builder: impl Fn(f64) -> TrainerBuilder<'m>,
         options: &Options,
         out: &mut dyn Write,
     ) -> Result<(), CliError> {
         let [train, test] = [&data.train, &data.test].map(|part| first_samples(part, options));
-        let batch = options.batch(self.batch, train.n_samples())?;
+        let batches = options.batches(&train, recipe.batch)?;
+        let batch = batches.batch_size();
         let epochs = options.epochs(self.epochs);
-        let rate = options.learning_rate(self.learning_rate);
-        let [x, y] = [train.x(), train.y()].map(|all| {
-            let shape = all.shape().with_extent(0, batch);
-            TensorType::new(all.dtype(), shape)
-        });
-        let compile = |eager| options.configure(builder(rate)).eager(eager).compile(x.clone(), y.clone());
+        let rate = options.learning_rate(recipe.learning_rate);
+        let compile = |eager| {
+            let [inputs, targets] = recipe.types(batch);
+            recipe.trainer(options).eager(eager).compile(inputs, targets)
+        };
         let start = Instant::now();
         let mut trainer = compile(options.eager)?;
         let n_samples = [train.n_samples(), test.n_samples()];
         describe(self.name, &trainer, n_samples, start.elapsed(), out)?;
 
-        let batches = Loader::new(&train, batch).shuffled(options.seed).remainder(Remainder::Drop);
         let n_steps = epochs * batches.n_batches();
+        let n_bytes = batch * train.x().ty().n_bytes() / train.n_samples();
         let mut run = Run::new(self.name, options, epochs, &batches, &mut trainer, &mut *out)?;
         for epoch in run.epochs() {
-            for (x, y) in loaded(run.batches(&batches), x.n_bytes()) {
+            for (x, y) in loaded(run.batches(&batches), n_bytes) {
                 if self.decays {
                     trainer.set_learning_rate(rate * (1.0 - run.n_steps() as f64 / n_steps as f64));
                 }

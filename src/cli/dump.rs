@@ -1,9 +1,10 @@
 //! `kiln dump`: the text of a stage between a model and its code.
 
 use super::error::CliError;
-use super::options::n_threads;
-use super::train::{Example, of_recipes};
-use crate::explain::Stage;
+use super::model::ModelArguments;
+use super::options::{n_threads, threads};
+use crate::compile::try_compile;
+use crate::explain::{Stage, text, text_after};
 use clap::{Args, ValueEnum};
 use kiln_passes::pipeline::{Pipeline, PrintAfter};
 use std::io::Write;
@@ -11,9 +12,8 @@ use std::io::Write;
 /// What `kiln dump` takes.
 #[derive(Args, Debug)]
 pub(crate) struct DumpArguments {
-    /// The model.
-    #[arg(value_parser = of_recipes())]
-    model: &'static Example,
+    #[command(flatten)]
+    model: ModelArguments,
     /// What is shown; `optimized`, or `gradient` for eager execution, unless it is given.
     #[arg(long, value_enum, conflicts_with = "after")]
     stage: Option<StageName>,
@@ -23,11 +23,8 @@ pub(crate) struct DumpArguments {
     /// Show what eager execution computes: the graph as it is recorded, whose ops run one by one.
     #[arg(long, conflicts_with = "after")]
     eager: bool,
-    /// Samples per step.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    batch: Option<u32>,
     /// Threads that the code is made for; all of the machine's unless it is given.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = threads())]
     threads: Option<u16>,
 }
 
@@ -56,14 +53,17 @@ enum StageName {
 
 /// Writes the text.
 pub(crate) fn run(arguments: &DumpArguments, out: &mut impl Write) -> Result<(), CliError> {
-    let recipe = arguments.model.recipe();
     let stage = stage(arguments)?;
-    let [inputs, targets] = recipe.types(arguments.batch.map_or(recipe.batch, |batch| batch as usize));
-    let trainer = recipe.trainer(recipe.learning_rate).threads(n_threads(arguments.threads));
-    let trainer = trainer.eager(arguments.eager).compile(inputs, targets)?;
+    let recipes = arguments.model.recipes();
+    let chosen = arguments.model.choose(&recipes, None)?;
+    let (recipe, program) = (chosen.recipe, chosen.program);
+    let trainer = recipe.build(recipe.begin().threads(n_threads(arguments.threads)))?;
+    let graph = program.graph(&trainer, chosen.size)?;
+    chosen.check_memory(&graph)?;
     if let Some(pass) = &arguments.after {
-        return Ok(write!(out, "{}", trainer.text_after(print_after(pass)?)?)?);
+        return Ok(write!(out, "{}", text_after(graph, print_after(pass)?))?);
     }
+    let options = trainer.compile_options()?;
     let stage = match stage {
         StageName::Traced => Stage::Traced,
         StageName::Gradient => Stage::Gradient,
@@ -73,9 +73,9 @@ pub(crate) fn run(arguments: &DumpArguments, out: &mut impl Write) -> Result<(),
         StageName::Clif => Stage::Clif,
         StageName::Asm => Stage::Asm,
         StageName::Dot => Stage::Dot,
-        StageName::Explain => return Ok(write!(out, "{}", trainer.explain()?)?),
+        StageName::Explain => return Ok(write!(out, "{}", try_compile(graph, &options)?.explain())?),
     };
-    Ok(write!(out, "{}", trainer.text(stage)?)?)
+    Ok(write!(out, "{}", text(graph, stage, &options)?)?)
 }
 
 /// The stage that is asked for. Eager execution has only those before the passes.

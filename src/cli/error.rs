@@ -51,7 +51,7 @@ pub enum CliError {
     },
     /// A compiled program does not compute what it should.
     #[error("error: the compiled `{0}` is wrong (this is a bug in the compiler, please report it)")]
-    Verification(&'static str),
+    Verification(String),
     /// The user stopped a training.
     #[error("stopped   {after}\n  = {advice}")]
     Stopped {

@@ -3,7 +3,7 @@
 
 use super::error::CliError;
 use super::options::Options;
-use super::train::named;
+use super::train::{carry_out, named};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::io::Write;
 use std::path::Path;
@@ -67,5 +67,5 @@ pub fn run(program: Program) -> ExitCode {
     let command = Arguments::command().about(about).long_about(None);
     let arguments = Arguments::from_arg_matches(&command.get_matches());
     let Arguments { options } = arguments.unwrap_or_else(|error| error.exit());
-    super::exit_code(|out| program(&options, out))
+    super::exit_code(|out| carry_out(program, &options, out))
 }

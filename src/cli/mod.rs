@@ -8,8 +8,12 @@ mod classify;
 mod dump;
 mod error;
 pub mod examples;
+mod feed;
+mod files;
 mod history;
 pub mod measure;
+mod model;
+mod names;
 mod options;
 pub mod picture;
 pub mod plot;
@@ -20,10 +24,13 @@ pub mod sources;
 pub mod text;
 mod train;
 mod verify;
+mod workloads;
 
 pub use classify::Classify;
 pub use error::CliError;
+pub use feed::Feed;
 pub use options::Options;
+pub use recipe::{Begin, Recipe, Recipes};
 pub use run::Run;
 
 use clap::{Parser, Subcommand};
@@ -35,7 +42,7 @@ use std::process::ExitCode;
 /// Without a command it trains `digits-mlp` on handwritten digits that are part of the program; the options are those of
 /// `train`.
 #[derive(Parser)]
-#[command(name = "kiln", version, args_conflicts_with_subcommands = true)]
+#[command(name = "kiln", version, args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
 struct Arguments {
     #[command(flatten)]
     options: Options,

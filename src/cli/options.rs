@@ -1,11 +1,13 @@
 //! The options of a training, the same for `kiln train NAME` and for the program of an example.
 
 use super::error::CliError;
+use super::files;
 use super::run::Run;
-use crate::data::Loader;
+use crate::data::{Dataset, Loader, Remainder};
 use crate::trainer::resume::{number, recalled_number};
 use crate::trainer::{Resume, Trainer, TrainerBuilder};
 use clap::Args;
+use clap::builder::RangedI64ValueParser;
 use kiln_ir::TensorData;
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,13 +28,13 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
     /// Learning rate at the beginning.
-    #[arg(long, value_name = "X", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", value_parser = positive)]
     pub lr: Option<f64>,
     /// Take this many samples only of each part of the data, the first ones: for trying things out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub samples: Option<u32>,
     /// Threads that carry out a step; all of the machine's unless it is given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = threads())]
     pub threads: Option<u16>,
     /// What all random numbers follow from.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -82,6 +84,14 @@ pub struct Options {
 /// Where data sets are looked for.
 const DATA: &str = "../shared/data";
 
+/// Most threads of a program: far more than cores, and few enough for any system to start them.
+const MAX_THREADS: i64 = 1024;
+
+/// Reads a number of threads.
+pub(crate) fn threads() -> RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=MAX_THREADS)
+}
+
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
@@ -95,16 +105,19 @@ impl Options {
         self.epochs.map_or(default, |epochs| epochs as usize)
     }
 
-    /// The number of samples per step, if the user does not say otherwise.
+    /// The batches to train on, in an order that the seed decides, of so many samples if the user does not say otherwise.
+    /// Samples that do not fill a batch are left out, others in each epoch.
     ///
     /// Errors: there are fewer samples to train on.
-    pub fn batch(&self, default: usize, n_samples: usize) -> Result<usize, CliError> {
-        let batch = self.batch.map_or(default, |batch| batch as usize);
+    pub fn batches<'data>(&self, data: &'data Dataset, default: usize) -> Result<Loader<'data>, CliError> {
+        let (batch, n_samples) = (self.batch.map_or(default, |batch| batch as usize), data.n_samples());
         if batch > n_samples {
-            let problem = format!("a batch of {batch} samples, but there are {n_samples} to train on");
+            let problem = format!(
+                "a batch of {batch} samples, but there are {n_samples} to train on: choose a smaller `--batch`"
+            );
             return Err(CliError::Arguments(problem));
         }
-        Ok(batch)
+        Ok(Loader::new(data, batch).shuffled(self.seed).remainder(Remainder::Drop))
     }
 
     /// The learning rate, if the user does not say otherwise.
@@ -124,7 +137,9 @@ impl Options {
 
     /// A path for a picture; makes the directory.
     pub fn picture(&self, file: &str) -> Result<PathBuf, CliError> {
-        let cannot = |error: std::io::Error| CliError::file(&self.out, error.to_string());
+        let cannot = |error: std::io::Error| {
+            self.no_directory(&format!("it cannot be made: {}", files::reason(&error)))
+        };
         fs::create_dir_all(&self.out).map_err(cannot)?;
         Ok(self.out.join(file))
     }
@@ -160,19 +175,55 @@ impl Options {
 
     /// Errors: a file was asked for that is about one training. For examples that consist of several.
     pub fn expect_no_files(&self, name: &str) -> Result<(), CliError> {
-        let files = [
-            ("--save", &self.save),
-            ("--checkpoint", &self.checkpoint),
-            ("--resume", &self.resume),
-            ("--plot", &self.plot),
-            ("--log", &self.log),
-        ];
-        match files.iter().find(|(_, file)| file.is_some()) {
+        let files = self.written().into_iter().chain([("--resume", &self.resume)]);
+        match files.into_iter().find(|(_, file)| file.is_some()) {
             Some((option, _)) => Err(CliError::Arguments(format!(
                 "`{name}` trains several models, and `{option}` is for one; its pictures go to the directory of `--out`"
             ))),
             None => Ok(()),
         }
+    }
+
+    /// The files that are written, with their options.
+    fn written(&self) -> [(&'static str, &Option<PathBuf>); 4] {
+        [
+            ("--save", &self.save),
+            ("--checkpoint", &self.checkpoint),
+            ("--plot", &self.plot),
+            ("--log", &self.log),
+        ]
+    }
+
+    /// Whether the files can be read and written: asked before anything is trained for them.
+    ///
+    /// Errors: one cannot, or options contradict each other.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        if self.checkpoint_every.is_some() && self.checkpoint().is_none() {
+            let problem = "`--checkpoint-every` says how often; `--checkpoint FILE` says where";
+            return Err(CliError::Arguments(problem.to_string()));
+        }
+        for (option, path) in self.written() {
+            if let Some(path) = path {
+                files::check_writable(option, path)?;
+            }
+        }
+        if let Some(path) = &self.resume {
+            files::check_readable("--resume", path)?;
+            // Where no other file is named, checkpoints replace it.
+            files::check_writable("--resume", self.checkpoint().unwrap_or(path))?;
+        }
+        if let Some(path) = self.plot.as_ref().filter(|path| path.extension().is_none_or(|of| of != "svg")) {
+            return Err(CliError::file(path, "losses are drawn as SVG: the name of the file ends in `.svg`"));
+        }
+        let is_file = self.out.exists() && !self.out.is_dir();
+        if is_file { Err(self.no_directory("it is a file")) } else { Ok(()) }
+    }
+
+    fn no_directory(&self, reason: &str) -> CliError {
+        CliError::file(
+            &self.out,
+            format!("pictures go to this directory, but {reason}; `--out DIR` names another"),
+        )
     }
 
     /// Writes the parameters where the user wants them.

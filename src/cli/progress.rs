@@ -7,6 +7,21 @@ use std::time::Duration;
 /// Most lines of a training whose output is no terminal.
 const MAX_LINES: usize = 20;
 
+/// A bar for the work of the interpreter, in a thousand parts; nothing is shown where there is no terminal.
+pub(crate) fn of_interpreter() -> ProgressBar {
+    let bar = ProgressBar::new(1000);
+    bar.set_style(style("{bar:30} {percent:>3}%  the interpreter computes each value again, {eta} left"));
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// How often a bar is drawn at least.
+const TICK: Duration = Duration::from_millis(200);
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 /// Shows the progress of a training.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -21,11 +36,8 @@ impl Progress {
         let is_terminal = io::stdout().is_terminal() && io::stderr().is_terminal();
         let bar = is_terminal.then(|| {
             let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
-            let style = "{bar:30} {percent:>3}%  {msg}  {per_sec}, {eta} left";
-            bar.set_style(
-                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
-            bar.enable_steady_tick(Duration::from_millis(200));
+            bar.set_style(style("{bar:30} {percent:>3}%  {msg}  {per_sec}, {eta} left"));
+            bar.enable_steady_tick(TICK);
             bar
         });
         Progress { bar, epochs, line_every: epochs.div_ceil(MAX_LINES).max(1) }

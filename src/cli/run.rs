@@ -32,6 +32,8 @@ pub struct Run<'a> {
     /// When the last checkpoint was written.
     kept: Option<Instant>,
     interrupts: Interrupts,
+    /// Whether it was said that the loss is no number.
+    is_lost: bool,
 }
 
 /// Time between two checkpoints where epochs are shorter.
@@ -50,10 +52,6 @@ impl<'a> Run<'a> {
         trainer: &mut Trainer<'_>,
         out: &'a mut dyn Write,
     ) -> Result<Run<'a>, CliError> {
-        if options.checkpoint_every.is_some() && options.checkpoint().is_none() {
-            let problem = "`--checkpoint-every` says how often; `--checkpoint FILE` says where";
-            return Err(CliError::Arguments(problem.to_string()));
-        }
         let mut run = Run {
             name,
             options,
@@ -66,6 +64,7 @@ impl<'a> Run<'a> {
             since: Instant::now(),
             kept: None,
             interrupts: Interrupts::watch(),
+            is_lost: false,
         };
         if let Some(path) = &options.resume {
             run.resume(path, trainer)?;
@@ -167,6 +166,10 @@ impl<'a> Run<'a> {
             let text = measure(trainer, self)?;
             let loss = self.history.take_mean_loss();
             self.log(epoch, loss)?;
+            if !loss.is_finite() && !self.is_lost {
+                self.is_lost = true;
+                self.say("the loss is no finite number any more: a smaller `--lr` may help")?;
+            }
             let text = format!("loss {loss:.4}  {text}");
             self.progress.show(epoch + 1, text.trim_end(), self.out)?;
             // Written beside and renamed: whoever stops the program has the last file, whole.

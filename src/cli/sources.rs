@@ -1,6 +1,7 @@
 //! The data sets of the examples, from the directory that the options name.
 
 use super::error::CliError;
+use super::files::reason;
 use super::options::Options;
 use crate::data::csv::Table;
 use crate::data::idx::{self, IdxError, IdxProblem};
@@ -96,6 +97,6 @@ fn read(path: PathBuf, what: &'static str, place: &'static str) -> Result<String
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             CliError::Missing { problem: format!("{}: no such file", path.display()), what, place }
         }
-        _ => CliError::file(&path, error.to_string()),
+        _ => CliError::file(&path, reason(&error)),
     })
 }

@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::measure::uniform;
 use super::options::Options;
-use crate::data::{Dataset, Loader, Remainder, permutation};
+use crate::data::{Dataset, permutation};
 use kiln_ir::TensorData;
 use std::fmt::Display;
 
@@ -104,11 +104,6 @@ impl Text {
     pub fn validation(&self, length: usize, limit: Option<u32>) -> Result<Dataset, CliError> {
         windows(&self.validation, length, 0, limit)
     }
-}
-
-/// Shuffled batches of windows.
-pub fn batches<'data>(windows: &'data Dataset, batch: usize, options: &Options) -> Loader<'data> {
-    Loader::new(windows, batch).shuffled(options.seed).remainder(Remainder::Drop)
 }
 
 fn windows(tokens: &[i64], length: usize, place: usize, limit: Option<u32>) -> Result<Dataset, CliError> {

@@ -1,28 +1,29 @@
-//! `kiln verify`: the step of a model, compiled or op by op, beside the reference interpreter.
+//! `kiln verify`: a program of a model, compiled or op by op, beside the reference interpreter.
 
 use super::error::CliError;
-use super::options::n_threads;
-use super::train::{Example, of_recipes};
+use super::feed::Size;
+use super::model::ModelArguments;
+use super::options::{n_threads, threads};
+use super::progress;
+use crate::verify::{verify_eager_observed, verify_observed};
 use clap::Args;
 use std::io::Write;
 
-/// Samples per step: enough for products to be computed by tiles, few enough for the interpreter.
-const BATCH: u32 = 4;
+/// Batches are no larger unless the user says so: large enough for products to be computed by tiles, small enough for the
+/// interpreter.
+const MOST: Size = Size { batch: 4, length: Some(16) };
 
 /// What `kiln verify` takes.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArguments {
-    /// The model.
-    #[arg(value_parser = of_recipes())]
-    model: &'static Example,
-    /// Samples per step; the interpreter takes its time for each.
-    #[arg(long, default_value_t = BATCH, value_parser = clap::value_parser!(u32).range(1..))]
-    batch: u32,
+    // Unless they are given, at most 4 samples and 16 places: see `MOST`.
+    #[command(flatten)]
+    model: ModelArguments,
     /// Steps of training before the one that is verified.
     #[arg(long, default_value_t = 3)]
     steps: u32,
     /// Threads that run the program; all of the machine's unless it is given.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = threads())]
     threads: Option<u16>,
     /// Verify ops that are computed one by one, as eager training does, in place of the compiled program.
     #[arg(long)]
@@ -32,21 +33,32 @@ pub(crate) struct VerifyArguments {
     seed: u64,
 }
 
-/// Verifies a step on random data.
+/// Verifies a program on random data.
 pub(crate) fn run(arguments: &VerifyArguments, out: &mut impl Write) -> Result<(), CliError> {
-    let recipe = arguments.model.recipe();
-    let batch = arguments.batch as usize;
-    let [inputs, targets] = recipe.types(batch);
-    let trainer = recipe.trainer(recipe.learning_rate).seed(arguments.seed).eager(arguments.eager);
-    let mut trainer = trainer.threads(n_threads(arguments.threads)).compile(inputs, targets)?;
+    let recipes = arguments.model.recipes();
+    let chosen = arguments.model.choose(&recipes, Some(MOST))?;
+    let (recipe, program, size) = (chosen.recipe, chosen.program, chosen.size);
+    let begin = || recipe.begin().seed(arguments.seed).threads(n_threads(arguments.threads));
+    let graph = program.graph(&recipe.build(begin())?, size)?;
+    chosen.check_memory(&graph)?;
+    writeln!(out, "{chosen}")?;
+    out.flush()?;
+
+    let mut trainer = recipe.compile(begin().eager(arguments.eager), size)?;
     // Some steps first: momenta that are all zero would hide mistakes.
-    for step in 0..arguments.steps {
-        let (x, y) = recipe.random_batch(batch, arguments.seed + 1 + u64::from(step));
-        trainer.step(&x, &y)?;
+    for step in 0..u64::from(arguments.steps) {
+        recipe.random_step(&mut trainer, size, arguments.seed + 1 + step)?;
     }
-    let (x, y) = recipe.random_batch(batch, arguments.seed);
-    let verification =
-        if arguments.eager { trainer.verify_eager(&x, &y)? } else { trainer.verify(&x, &y)? };
+    let mut values = trainer.state_values();
+    values.extend(program.random(size, arguments.seed).concat());
+    let (options, bar) = (trainer.compile_options()?, progress::of_interpreter());
+    drop(trainer);
+    let mut observe = |share: f64| bar.set_position((share * bar.length().unwrap_or(0) as f64) as u64);
+    let verification = match arguments.eager {
+        true => verify_eager_observed(&graph, &values, &options, &mut observe),
+        false => verify_observed(&graph, &values, &options, &mut observe),
+    };
+    bar.finish_and_clear();
     write!(out, "{verification}")?;
-    if verification.is_good() { Ok(()) } else { Err(CliError::Verification(arguments.model.name)) }
+    if verification.is_good() { Ok(()) } else { Err(CliError::Verification(chosen.model.to_string())) }
 }

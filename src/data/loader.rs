@@ -108,6 +108,11 @@ impl<'data> Loader<'data> {
         Loader { remainder, ..self }
     }
 
+    /// How many samples a batch has, but for the last one of an epoch.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// How many batches an epoch has.
     pub fn n_batches(&self) -> usize {
         self.n_used().div_ceil(self.batch_size)

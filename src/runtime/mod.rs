@@ -11,6 +11,7 @@ mod block;
 mod buffer;
 mod event;
 mod interrupt;
+mod memory;
 mod team;
 
 pub use affinity::use_cores;
@@ -19,4 +20,5 @@ pub use barrier::{Barrier, kiln_barrier};
 pub use block::advise_large_pages;
 pub use buffer::{ALIGNMENT, AlignedBuffer, OutOfBounds};
 pub use interrupt::Interrupts;
+pub use memory::machine_bytes;
 pub use team::{Team, Worker};

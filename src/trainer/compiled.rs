@@ -2,7 +2,7 @@
 
 use super::backend::{Backend, Sides};
 use super::plan::{Plan, Task, types};
-use crate::compile::{CompileOptions, compile};
+use crate::compile::{CompileOptions, try_compile};
 use crate::error::Error;
 use crate::executable::Executable;
 use crate::runtime::Background;
@@ -72,7 +72,7 @@ impl Backend for Compiled {
 
     fn prepare(&mut self, plan: &Plan<'_>, task: Task, types: [&[TensorType]; 2]) -> Result<(), Error> {
         let graph = plan.graph(task, types[0], types[1])?;
-        let executable = compile(graph, &self.options);
+        let executable = try_compile(graph, &self.options)?;
         self.state.begin();
         self.programs.push((task, types.map(<[TensorType]>::to_vec), executable));
         Ok(())

@@ -41,8 +41,12 @@ fn without_arguments_it_learns_the_embedded_digits() {
 #[test]
 fn arguments_that_make_no_sense_are_refused() {
     for (arguments, word) in [
-        (&["train", "resnet"][..], "digits-mlp, mnist-mlp, mnist-cnn, xor"),
-        (&["train", "--threads", "0"], "--threads"),
+        (&["train", "resnet"][..], "there is no example `resnet`, but resnet18, "),
+        (&["dump", "gtp"], "there is no model `gtp`, but gpt, "),
+        (&["train", "--threads", "0"], "0 is not in 1..=1024"),
+        (&["verify", "xor", "--threads", "2000"], "2000 is not in 1..=1024"),
+        (&["train", "--seed", "-1"], "'-1' for '--seed <N>'"),
+        (&["train", "--lr", "nan"], "a number above 0"),
         (&["train", "--batch", "0"], "--batch"),
         (&["train", "--lr", "-1"], "a number above 0"),
         (&["train", "--epochs", "many"], "--epochs"),
@@ -55,7 +59,10 @@ fn arguments_that_make_no_sense_are_refused() {
         assert!(out.is_empty() && err.contains(word), "{arguments:?}: {err}");
     }
     let (_, err) = kiln(1, &["train", "--batch", "100000"]);
-    assert_eq!(err, "error: a batch of 100000 samples, but there are 1442 to train on\n");
+    assert_eq!(
+        err,
+        "error: a batch of 100000 samples, but there are 1442 to train on: choose a smaller `--batch`\n"
+    );
     let (_, err) = kiln(1, &["dump", "xor", "--after", "beautify"]);
     assert!(err.starts_with("error: there is no pass `beautify`; there are eliminate_dead, "), "{err}");
 }
@@ -101,8 +108,44 @@ fn parameters_and_pictures_are_written() {
     assert_eq!(saved.tensors["fc1.weight"].shape()[..], [8, 2]);
     assert!(fs::read_to_string(directory.path().join("xor.svg")).unwrap().starts_with("<svg"));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "something else was left behind");
-    let (_, err) = kiln(1, &["train", "xor", "--epochs", "1", "--save", "no/such/place.safetensors"]);
-    assert!(err.starts_with("error: no/such/place.safetensors"), "{err}");
+}
+
+/// Nothing is trained for files that cannot be written.
+#[test]
+fn files_that_cannot_be_read_or_written_are_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("here")).unwrap();
+    fs::write(directory.path().join("file"), "x").unwrap();
+    for (command, path, problem) in [
+        ("--save", "here", "is a directory; `--save` takes the name of a file"),
+        ("--checkpoint", "here", "is a directory; `--checkpoint` takes the name of a file"),
+        ("--plot", "here", "is a directory; `--plot` takes the name of a file"),
+        ("--log", "here", "is a directory; `--log` takes the name of a file"),
+        ("--resume", "here", "is a directory; `--resume` takes the name of a file"),
+        ("--resume", "nothing", "no such file"),
+        ("--plot", "loss.png", "losses are drawn as SVG: the name of the file ends in `.svg`"),
+        (
+            "--save",
+            "no/such/place",
+            "there is no directory `no/such`: make it, or name another file after `--save`",
+        ),
+        ("--save", "file/x", "there is no directory `file`: make it, or name another file after `--save`"),
+        ("--out", "file", "pictures go to this directory, but it is a file; `--out DIR` names another"),
+    ] {
+        let output = kiln_in(directory.path(), &["train", "xor", command, path]);
+        let (out, err) = texts(1, &output);
+        assert_eq!((&*out, err), ("", format!("error: {path}: {problem}\n")));
+    }
+    let (out, err) = texts(1, &kiln_in(directory.path(), &["bench", "xor", "--json", "here"]));
+    assert_eq!((&*out, &*err), ("", "error: here: is a directory; `--json` takes the name of a file\n"));
+    let (_, err) = kiln(1, &["train", "--checkpoint-every", "3"]);
+    assert_eq!(err, "error: `--checkpoint-every` says how often; `--checkpoint FILE` says where\n");
+}
+
+#[test]
+fn a_loss_that_is_no_number_is_pointed_out() {
+    let (out, _) = kiln(0, &["train", "digits-mlp", "--epochs", "2", "--lr", "1e30", "--threads", "1"]);
+    assert_eq!(out.matches("the loss is no finite number any more: a smaller `--lr` may help").count(), 1);
 }
 
 #[test]
@@ -149,9 +192,35 @@ fn ops_that_are_computed_one_by_one_are_verified() {
 }
 
 #[test]
-fn a_compiled_model_is_verified() {
-    let (out, _) = kiln(0, &["verify", "xor", "--threads", "2"]);
-    assert!(out.contains("`train` is right: ") && out.contains("the same to the bit"), "{out}");
+fn compiled_programs_are_verified() {
+    for (arguments, begin) in [
+        (&["xor"][..], "`train` of xor, 4 samples\n"),
+        (&["gan", "--program", "generate", "--batch", "1"], "`generate` of gan, 1 sample\n"),
+        (&["gru", "--program", "next"], "`next` of gru, 4 samples of 1 places\n"),
+        (&["vanishing", "--program", "batch-norm.predict"], "`batch-norm.predict` of vanishing, 4 samples\n"),
+        (&["mlp-infer"], "`predict` of mlp-infer, 1 sample\n"),
+    ] {
+        let (out, _) = kiln(0, &[&["verify", "--threads", "2"], arguments].concat());
+        assert!(out.starts_with(begin), "{out}");
+        assert!(out.contains("` is right: ") && out.contains("the same to the bit"), "{out}");
+    }
+}
+
+#[test]
+fn programs_and_sizes_that_a_model_lacks_are_refused() {
+    for (arguments, problem) in [
+        (
+            &["gan", "--program", "train"][..],
+            "`gan` has no program `train`; it has discriminate, generate, show",
+        ),
+        (&["gpt", "--length", "65"], "`gpt` takes sequences of at most 64 places, not 65"),
+        (&["xor", "--length", "2"], "`xor` takes no sequences: `--length` has no meaning for it"),
+    ] {
+        let (_, err) = kiln(1, &[&["verify"], arguments].concat());
+        assert_eq!(err, format!("error: {problem}\n"));
+    }
+    let (_, err) = kiln(1, &["verify", "mlp", "--batch", "4294967295"]);
+    assert!(err.starts_with("error: a batch of 4294967295 samples has values of 13469 GB, and "), "{err}");
 }
 
 #[test]

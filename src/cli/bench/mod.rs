@@ -14,6 +14,8 @@ mod work;
 mod workload;
 
 use super::error::CliError;
+use super::files::check_writable;
+use super::options::threads;
 use clap::{Args, ValueEnum};
 use measure::measure;
 use record::Record;
@@ -29,7 +31,7 @@ pub(crate) struct BenchArguments {
     #[arg(value_enum, value_name = "WORKLOAD")]
     workloads: Vec<Workload>,
     /// Numbers of threads, separated by commas; with fewer than there are cores, only as many cores are used.
-    #[arg(long, value_delimiter = ',', default_values_t = [1u16, 2], value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_delimiter = ',', default_values_t = [1u16, 2], value_parser = threads())]
     threads: Vec<u16>,
     /// Compute op by op, without compiling the whole.
     #[arg(long)]
@@ -53,6 +55,9 @@ pub(crate) fn run(arguments: &BenchArguments, out: &mut impl Write) -> Result<()
     };
     if arguments.one {
         return measure_here(workloads[0], arguments, out);
+    }
+    if let Some(path) = &arguments.json {
+        check_writable("--json", path)?;
     }
     writeln!(out, "{}", Record::HEADLINE)?;
     let mut failed = Vec::new();

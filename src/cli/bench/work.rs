@@ -3,7 +3,7 @@
 //! Counts are those of the comparison with other frameworks: what the mathematics asks for, two operations a multiply-add of
 //! products and convolutions, whatever a program does; bytes are the traffic of parameters.
 
-use super::model::ModelWorkload;
+use crate::cli::workloads::ModelWorkload;
 use crate::models::GptConfig;
 
 /// Work of one step.
@@ -17,7 +17,7 @@ pub(super) struct Work {
 
 impl ModelWorkload {
     /// Work of one step.
-    pub fn work(self) -> Work {
+    pub(super) fn work(self) -> Work {
         match self {
             // Reads and writes of a step of SGD (3 words a parameter more), or of Adam (7).
             ModelWorkload::Xor => training(4, &[16, 8], 33, 6),

@@ -5,9 +5,10 @@
 
 use super::kernel::KernelWorkload;
 use super::measure::Running;
-use super::model::{self, ModelWorkload};
+use super::model;
 use super::work::Work;
 use crate::cli::error::CliError;
+use crate::cli::workloads::ModelWorkload;
 use crate::trainer::TrainerBuilder;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
