@@ -42,7 +42,7 @@ use std::process::ExitCode;
 /// Without a command it trains `digits-mlp` on handwritten digits that are part of the program; the options are those of
 /// `train`.
 #[derive(Parser)]
-#[command(name = "kiln", version, args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
+#[command(name = "kiln", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(flatten)]
     options: Options,

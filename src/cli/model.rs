@@ -92,6 +92,7 @@ impl Model {
 
 /// A model and one of its programs.
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct ModelArguments {
     /// The model.
     #[arg(value_parser = NameParser { what: "model", all: || &MODELS })]

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// How a model is trained. What is not given is chosen by the example.
 #[derive(Args, Clone, Debug)]
+#[command(allow_negative_numbers = true)]
 pub struct Options {
     /// The directory with the data sets. A data set is looked for in its own directory in there (`mnist`, `tabular`,
     /// `tinyshakespeare`), then in the directory itself.
