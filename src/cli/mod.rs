@@ -53,7 +53,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Trains one of the examples.
-    Train(train::TrainArguments),
+    Train(Box<train::TrainArguments>),
     /// Shows the text of a stage between a model and its code.
     Dump(dump::DumpArguments),
     /// Runs a compiled model beside the reference interpreter and says what differs.

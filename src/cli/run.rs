@@ -31,7 +31,8 @@ pub struct Run<'a> {
     since: Instant,
     /// When the last checkpoint was written.
     kept: Option<Instant>,
-    interrupts: Interrupts,
+    /// Notes that the user wants to stop, while there are steps to stop after.
+    interrupts: Option<Interrupts>,
     /// Whether it was said that the loss is no number.
     is_lost: bool,
 }
@@ -63,11 +64,14 @@ impl<'a> Run<'a> {
             log: None,
             since: Instant::now(),
             kept: None,
-            interrupts: Interrupts::watch(),
+            interrupts: Some(Interrupts::watch()),
             is_lost: false,
         };
         if let Some(path) = &options.resume {
             run.resume(path, trainer)?;
+        }
+        if run.epochs().is_empty() {
+            run.interrupts = None;
         }
         run.since = Instant::now();
         Ok(run)
@@ -112,13 +116,17 @@ impl<'a> Run<'a> {
         self.position.batch += 1;
         let every = self.options.checkpoint_every.map(|every| every as usize);
         let is_due = every.is_some_and(|every| self.history.n_steps.is_multiple_of(every));
-        let stops = self.interrupts.is_asked_to_stop();
+        let stops = self.is_asked_to_stop();
         if is_due || stops {
             self.history.training += self.since.elapsed();
             self.keep(trainer)?;
             self.since = Instant::now();
         }
         if stops { Err(self.stopped()) } else { Ok(()) }
+    }
+
+    fn is_asked_to_stop(&self) -> bool {
+        self.interrupts.as_ref().is_some_and(Interrupts::is_asked_to_stop)
     }
 
     /// Why the training ends before its end.
@@ -177,9 +185,12 @@ impl<'a> Run<'a> {
         }
         self.position = self.position.next_epoch();
         self.history.next_epoch();
-        let stops = self.interrupts.is_asked_to_stop();
+        let stops = self.is_asked_to_stop();
         if is_due || stops || self.kept.is_none_or(|kept| kept.elapsed() >= BETWEEN_CHECKPOINTS) {
             self.keep(trainer)?;
+        }
+        if self.epochs().is_empty() {
+            self.interrupts = None;
         }
         self.since = Instant::now();
         if stops { Err(self.stopped()) } else { Ok(()) }

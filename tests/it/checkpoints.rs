@@ -103,6 +103,9 @@ fn assert_same_when_stopped_within_an_epoch(example: &[&str], signal: i32, code:
         let err = String::from_utf8(output.stderr).unwrap();
         let place = format!("stopped   after step {batch} of epoch 1 of 2\n");
         assert_eq!(err, place + "  = `--resume training.safetensors` goes on from here\n");
+        // It was not in the middle of a file that it ended.
+        let names = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.filter(|name| name.to_string_lossy().starts_with(".kiln-")).count(), 0);
     }
     let (found, _) = texts(0, &kiln_in(&directory, &arguments(example, "2", &["--resume", CHECKPOINT])));
     assert!(found.contains(&format!("resumed   after step {batch} of epoch 1 of 2, from ")), "{found}");
