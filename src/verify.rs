@@ -431,6 +431,32 @@ mod tests {
         assert!(text.contains("%t\n") && text.contains("worst at [2, 13]: 0.25"), "{text}");
     }
 
+    /// The sum of the rows is zero but for rounding, as a gradient before a batch norm is.
+    #[test]
+    fn terms_that_cancel_accuse_no_kernel() {
+        let graph = parse(
+            "graph step(%x: f32[4, 400], %m: f32[]) {
+                %s: f32[4] = reduce_sum %x { axes = [1] }
+                %scale: f32[] = fill { value = 0.0025 }
+                %scales: f32[4] = broadcast %scale { axes = [] }
+                %mean: f32[4] = mul %s, %scales
+                %means: f32[4, 400] = broadcast %mean { axes = [0] }
+                %d: f32[4, 400] = sub %x, %means
+                %sum: f32[4] = reduce_sum %d { axes = [1] }
+                %zero: f32[4] = mul %sum, %scales
+                %ones: f32[4] = broadcast %m { axes = [] }
+                %next: f32[4] = add %zero, %ones
+                return %zero, %next
+            }",
+        )
+        .unwrap();
+        let x = random_data(&TensorType::new(DType::F32, [4, 400]), 1, -1.0..1.0);
+        let inputs = [x, TensorData::scalar(1f32)];
+        let verification = verify(&graph, &inputs, &CompileOptions::new(0, 1).unwrap());
+        assert!(verification.is_good(), "{verification}");
+        assert!(verification.to_string().contains("all rounding: terms cancel"), "{verification}");
+    }
+
     #[test]
     fn distances_of_what_is_not_finite() {
         let data = |values: &[f32]| TensorData::new([values.len()], values.to_vec());

@@ -73,6 +73,14 @@ impl<'a> Run<'a> {
         if run.epochs().is_empty() {
             run.interrupts = None;
         }
+        if let Some(path) = &options.log {
+            let columns = ["epoch", "step", "loss", "measured"];
+            // Rows that were written after the checkpoint come again.
+            run.log = Some(match options.resume {
+                Some(_) => Log::resume(path, &columns, run.position.epoch + 1)?,
+                None => Log::create(path, &columns)?,
+            });
+        }
         run.since = Instant::now();
         Ok(run)
     }
@@ -209,20 +217,9 @@ impl<'a> Run<'a> {
 
     /// Adds a row to the log: the mean loss since the last one, and the last point of the first other curve.
     fn log(&mut self, epoch: usize, loss: f64) -> Result<(), CliError> {
-        let Some(path) = &self.options.log else { return Ok(()) };
-        let log = match &mut self.log {
-            Some(log) => log,
-            None => {
-                let columns = ["epoch", "step", "loss", "measured"];
-                // Rows that were written after the checkpoint come again.
-                self.log.insert(match self.options.resume {
-                    Some(_) => Log::resume(path, &columns, epoch as u64 + 1)?,
-                    None => Log::create(path, &columns)?,
-                })
-            }
-        };
         let measured = self.history.last_measured().unwrap_or(f64::NAN);
-        Ok(log.write(&[(epoch + 1) as f64, self.history.n_steps as f64, loss, measured])?)
+        let row = [(epoch + 1) as f64, self.history.n_steps as f64, loss, measured];
+        self.log.as_mut().map_or(Ok(()), |log| Ok(log.write(&row)?))
     }
 
     /// Writes a line.
