@@ -22,6 +22,9 @@
 //! let names: Vec<String> = kiln::nn::parameters_of(&model).into_iter().map(|(name, _)| name).collect();
 //! assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
 //! ```
+//!
+//! Names of layers and parameters, defaults and how parameters start are those of `torch.nn`. A layer that is one method of
+//! [`Tensor`](crate::Tensor) has that method's shapes, formula and source.
 
 mod activation;
 mod attention;

@@ -95,7 +95,7 @@ fn merge(graph: &mut Graph, first: NodeId, second: NodeId) -> NodeId {
 mod tests {
     use super::*;
     use crate::gradient::gradient;
-    use crate::testing::check_graph;
+    use crate::testing::{check, check_graph};
     use kiln_ir::parse;
 
     #[test]
@@ -120,5 +120,35 @@ mod tests {
         let n_loops = |graph: &Graph| graph.ids().filter(|&id| matches!(graph.op(id), Op::Loop(_))).count();
         assert_eq!(n_loops(&graph), 3);
         assert_eq!(n_loops(&check_graph(&MergeLoops, &graph)), 2);
+    }
+
+    #[test]
+    fn loops_that_differ_stay() {
+        // One runs the other way, one takes another operand, one computes something else.
+        let text = "graph f(%h: f32[4], %k: f32[4], %x: f32[6, 4]) {
+                %a: u8[0] = loop %h, %x { steps = 6, stacked = 1 } graph step(%h: f32[4], %x: f32[4]) {
+                    %next: f32[4] = mul %h, %x
+                    return %next => %h
+                }
+                %b: u8[0] = loop %h, %x { steps = 6, stacked = 1, reverse = true } graph step(%h: f32[4], %x: f32[4]) {
+                    %next: f32[4] = mul %h, %x
+                    return %next => %h
+                }
+                %c: u8[0] = loop %k, %x { steps = 6, stacked = 1 } graph step(%h: f32[4], %x: f32[4]) {
+                    %next: f32[4] = mul %h, %x
+                    return %next => %h
+                }
+                %d: u8[0] = loop %h, %x { steps = 6, stacked = 1 } graph step(%h: f32[4], %x: f32[4]) {
+                    %next: f32[4] = add %h, %x
+                    return %next => %h
+                }
+                %ra: f32[4] = loop_result %a { position = 0 }
+                %rb: f32[4] = loop_result %b { position = 0 }
+                %rc: f32[4] = loop_result %c { position = 0 }
+                %rd: f32[4] = loop_result %d { position = 0 }
+                return %ra, %rb, %rc, %rd
+            }
+            ";
+        insta::assert_snapshot!(check(&MergeLoops, text), @"unchanged");
     }
 }

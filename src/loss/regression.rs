@@ -6,12 +6,12 @@ use crate::tensor::Tensor;
 losses! {
     /// Mean squared error: `(y - target)^2`.
     ///
-    /// Shapes: both alike -> `[]`.
+    /// Shapes: both alike -> `[]`. Source: as `torch.nn.MSELoss`.
     Mse {}
 
     /// Mean absolute error: `|y - target|`.
     ///
-    /// Shapes: both alike -> `[]`.
+    /// Shapes: both alike -> `[]`. Source: as `torch.nn.L1Loss`.
     L1 {}
 
     /// Squared below a distance of `delta`, linear above: `d^2 / 2`, and `delta (d - delta / 2)`.

@@ -3,7 +3,9 @@
 use super::{Init, Linear, Model, Param};
 use crate::tensor::Tensor;
 
-/// Attention of several heads with projections of queries, keys, values and results.
+/// Attention of several heads with projections of queries, keys, values and results: each head is
+/// `softmax(q k' / sqrt(width / heads) + mask) v` of its part of the projected features; the heads side by side are projected
+/// again.
 ///
 /// Parameters, as in PyTorch: `in_proj_weight: [3 width, width]` (Xavier), `in_proj_bias: [3 width]` of zeros,
 /// `out_proj.weight: [width, width]`, `out_proj.bias: [width]` of zeros. Shapes: `[n, t, width]`, or `[t, n, width]`

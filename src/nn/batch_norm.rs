@@ -12,6 +12,7 @@ use kiln_ir::DType;
 ///
 /// Parameters: `weight` of ones and `bias` of zeros, `[c]`. Buffers: `running_mean`, `running_var` (of the sample, with
 /// `n - 1`), `num_batches_tracked`. Shapes: `[n, c, ..]`; `BatchNorm1d` also takes `[n, c]`.
+/// Source: Ioffe and Szegedy, *Batch Normalization*, 2015.
 #[derive(Debug)]
 pub struct BatchNorm<const N: usize> {
     /// The scale, `[c]`.

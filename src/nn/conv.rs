@@ -7,7 +7,11 @@ use kiln_ir::Shape;
 /// A convolution over `N` spatial axes.
 ///
 /// Parameters: `weight: [out, in / groups, kernel..]`, `bias: [out]`, drawn as PyTorch does. Input
-/// `[n, in, spatial..]`, output `[n, out, spatial..]`.
+/// `[n, in, spatial..]`, output `[n, out, places..]` with
+/// `floor((extent + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1` places along each spatial axis. Output `o` at
+/// place `p` is the bias and the sum of `weight[o, c, k] * x[c, p * stride + k * dilation - padding]` over the channels `c`
+/// of its group and the places `k` of the kernel. Source: LeCun and others, *Gradient-Based Learning Applied to Document
+/// Recognition*, 1998.
 #[derive(Debug)]
 pub struct Conv<const N: usize> {
     /// The weight, `[out, in / groups, kernel..]`.
@@ -97,7 +101,8 @@ impl<const N: usize> Model for Conv<N> {
 ///
 /// Parameters: `weight: [in, out / groups, kernel..]`, `bias: [out]`, drawn as PyTorch does. Input `[n, in, spatial..]`,
 /// output `[n, out, spatial..]` with `(extent - 1) * stride - 2 * padding + dilation * (kernel - 1) + output padding + 1`
-/// along each spatial axis.
+/// along each spatial axis. Source: Dumoulin and Visin, *A Guide to Convolution Arithmetic for Deep Learning*, 2016,
+/// chapter 4.
 #[derive(Debug)]
 pub struct ConvTranspose<const N: usize> {
     /// The weight, `[in, out / groups, kernel..]`.

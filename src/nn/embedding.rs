@@ -6,6 +6,7 @@ use crate::tensor::Tensor;
 /// A row of a table for each index.
 ///
 /// Parameter: `weight: [n, width]`, normal as in PyTorch. Input: indices `[..]`, output `[.., width]`.
+/// Source: Bengio and others, *A Neural Probabilistic Language Model*, 2003.
 #[derive(Debug)]
 pub struct Embedding {
     /// The table, `[n, width]`.

@@ -56,6 +56,9 @@ impl Model for Upsample {
 
 /// A border around the last axes; see [`Tensor::pad_with`].
 ///
+/// Shapes: `[.., spatial..]` -> each spatial extent with its amounts added. Names in PyTorch: `ConstantPad2d`,
+/// `ReflectionPad2d`, `ReplicationPad2d`, `CircularPad2d` and so on.
+///
 /// ```
 /// # use kiln::prelude::*;
 /// use kiln::{Border, nn::Pad};

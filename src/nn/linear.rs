@@ -6,6 +6,7 @@ use crate::tensor::Tensor;
 /// `x W' + b`: every output depends on every input.
 ///
 /// Parameters: `weight: [out, in]`, `bias: [out]`, drawn as PyTorch does. Input `[.., in]`, output `[.., out]`.
+/// Source: Rosenblatt, *The Perceptron*, 1958, without its step.
 #[derive(Debug)]
 pub struct Linear {
     /// The weight, `[out, in]`.

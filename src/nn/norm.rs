@@ -6,7 +6,8 @@ use kiln_ir::Shape;
 
 /// Layer normalization over the last axes; see [`Tensor::layer_norm`].
 ///
-/// Parameters: `weight` of ones and `bias` of zeros, in the shape that is normalized.
+/// `(x - mean) / sqrt(variance + eps) * weight + bias`. Parameters: `weight` of ones and `bias` of zeros, in the shape that is
+/// normalized. Shapes: `[.., shape..]`, the result alike. Source: Ba, Kiros, Hinton, *Layer Normalization*, 2016.
 #[derive(Debug)]
 pub struct LayerNorm {
     /// The scale.
@@ -51,7 +52,8 @@ impl Model for LayerNorm {
 
 /// Root-mean-square normalization over the last axis; see [`Tensor::rms_norm`].
 ///
-/// Parameter: `weight` of ones, `[width]`.
+/// `x / sqrt(mean of squares + eps) * weight`. Parameter: `weight` of ones, `[width]`. Shapes: `[.., width]`, the result
+/// alike. Source: Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019.
 #[derive(Debug)]
 pub struct RmsNorm {
     /// The scale.
@@ -82,7 +84,8 @@ impl Model for RmsNorm {
 
 /// Group normalization; see [`Tensor::group_norm`].
 ///
-/// Parameters: `weight` of ones and `bias` of zeros, `[c]`. Shapes: `[n, c, ..]`.
+/// Mean and variance are those of the channels of a group in a sample. Parameters: `weight` of ones and `bias` of zeros, `[c]`.
+/// Shapes: `[n, c, ..]`, the result alike. Source: Wu and He, *Group Normalization*, 2018.
 #[derive(Debug)]
 pub struct GroupNorm {
     /// The scale.
@@ -119,7 +122,8 @@ impl Model for GroupNorm {
 /// Instance normalization of channels with `N` axes behind them, without running statistics; see
 /// [`Tensor::instance_norm`].
 ///
-/// No parameters, or `weight` of ones and `bias` of zeros, `[c]`. Shapes: `[n, c, ..]`.
+/// Mean and variance are those of a channel in a sample. No parameters, or `weight` of ones and `bias` of zeros, `[c]`.
+/// Shapes: `[n, c, ..]`, the result alike. Source: Ulyanov and others, *Instance Normalization*, 2016.
 #[derive(Debug)]
 pub struct InstanceNorm<const N: usize> {
     /// The scale, if there is one.

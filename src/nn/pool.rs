@@ -3,11 +3,19 @@
 use super::{Model, Module, Visitor};
 use crate::tensor::{PoolOptions, Tensor};
 
-/// The greatest element of each window over the last `N` axes.
+/// The greatest element of each window over the last `N` axes; see [`Tensor::max_pool2d`].
+///
+/// Shapes: `[.., spatial..]` -> `[.., places..]` with
+/// `floor((extent + 2 * padding - dilation * (size - 1) - 1) / stride) + 1` places along each axis, or rounded up in ceil
+/// mode. Source: Scherer and others, *Evaluation of Pooling Operations in Convolutional Architectures for Object
+/// Recognition*, 2010.
 #[derive(Clone, Debug)]
 pub struct MaxPool<const N: usize>(PoolOptions);
 
-/// The mean of each window over the last `N` axes.
+/// The mean of each window over the last `N` axes; see [`Tensor::avg_pool2d`].
+///
+/// Shapes: as [`MaxPool`], without dilation. Source: LeCun and others, *Gradient-Based Learning Applied to Document
+/// Recognition*, 1998.
 #[derive(Clone, Debug)]
 pub struct AvgPool<const N: usize>(PoolOptions);
 

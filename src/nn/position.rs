@@ -39,6 +39,7 @@ fn frequency(i: usize, width: usize) -> f64 {
 /// Adds a learned vector to each place.
 ///
 /// Parameter: `weight: [places, width]`, normal as that of an embedding. Shapes: `[.., t, width]`, with `t` places or fewer.
+/// Source: Gehring and others, *Convolutional Sequence to Sequence Learning*, 2017, section 3.1.
 #[derive(Debug)]
 pub struct LearnedPositions {
     /// A row for each place.

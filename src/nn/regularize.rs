@@ -9,6 +9,8 @@ layers! {
 }
 
 /// In training, adds normal noise of this deviation; outside of training, passes its input on.
+///
+/// Shapes: any, the result alike. Source: Bishop, *Training with Noise is Equivalent to Tikhonov Regularization*, 1995.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GaussianNoise(pub f64);
 
@@ -25,6 +27,9 @@ impl Model for GaussianNoise {
 
 /// Passes its input on, and adds `l1` times the sum of its magnitudes and `l2` times that of its squares to the loss of
 /// training.
+///
+/// Shapes: any, the result alike. Source: Merity and others, *Revisiting Activation Regularization for Language RNNs*, 2017,
+/// with sums in place of means as in Keras' `ActivityRegularization`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ActivityRegularization {
     /// Times the magnitudes.
@@ -50,7 +55,8 @@ impl Model for ActivityRegularization {
     }
 }
 
-/// The sum of a layer's input and output. The names of parameters are those of the layer.
+/// The sum of a layer's input and output: `x + f(x)`. The names of parameters are those of the layer. Shapes: those of the
+/// layer, whose output broadcasts with its input.
 ///
 /// Source: He and others, *Deep Residual Learning for Image Recognition*, 2016.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! Activation functions, with PyTorch's definitions, default constants and slopes at kinks.
 //!
-//! Shapes: as `self`. Types: floats. Errors: other types.
+//! Shapes: as `self`. Types: floats. Errors: other types. Source where none is named: the documentation of the functions of
+//! these names in `torch.nn.functional`.
 //!
 //! Where a function has a branch whose slope overflows, the operand of that branch is replaced where it is not
 //! taken: an infinite slope times the zero of the branch not taken would be NaN.
@@ -9,18 +10,21 @@ use super::{Operand, Tensor};
 
 impl Tensor {
     /// `max(x, 0)`; slope 0 at 0; NaN stays.
+    /// Source: Nair and Hinton, *Rectified Linear Units Improve Restricted Boltzmann Machines*, 2010.
     #[track_caller]
     pub fn relu(&self) -> Tensor {
         self.within("relu", || self.le(0).select(self.zeros_like(), self))
     }
 
     /// `x` above 0, `slope * x` below.
+    /// Source: Maas and others, *Rectifier Nonlinearities Improve Neural Network Acoustic Models*, 2013.
     #[track_caller]
     pub fn leaky_relu(&self, slope: f64) -> Tensor {
         self.within("leaky_relu", || self.gt(0.0).select(self, self * slope))
     }
 
     /// `x` above 0, `weight * x` below, with a weight for all elements or one for each channel (axis 1).
+    /// Source: He and others, *Delving Deep into Rectifiers*, 2015.
     #[track_caller]
     pub fn prelu(&self, weight: &Tensor) -> Tensor {
         self.within("prelu", || {
@@ -53,6 +57,7 @@ impl Tensor {
     }
 
     /// `x` above 0, `alpha (e^x - 1)` below.
+    /// Source: Clevert and others, *Fast and Accurate Deep Network Learning by Exponential Linear Units*, 2016.
     #[track_caller]
     pub fn elu(&self, alpha: f64) -> Tensor {
         self.within("elu", || self.exponential_below(alpha, 1.0))
@@ -69,6 +74,7 @@ impl Tensor {
     }
 
     /// `x` above 0, `alpha (e^(x / alpha) - 1)` below.
+    /// Source: Barron, *Continuously Differentiable Exponential Linear Units*, 2017.
     #[track_caller]
     pub fn celu(&self, alpha: f64) -> Tensor {
         self.within("celu", || self.exponential_below(alpha, 1.0 / alpha))
@@ -105,6 +111,7 @@ impl Tensor {
     }
 
     /// `x sigmoid(x)`, also called swish.
+    /// Source: Elfwing and others, *Sigmoid-Weighted Linear Units for Neural Network Function Approximation*, 2018.
     #[track_caller]
     pub fn silu(&self) -> Tensor {
         self.within("silu", || self * self.sigmoid())
@@ -117,6 +124,7 @@ impl Tensor {
     }
 
     /// `log(1 + e^(beta x)) / beta`, and `x` itself where `beta x` is above `threshold` (PyTorch: 1 and 20).
+    /// Source: Dugas and others, *Incorporating Second-Order Functional Knowledge for Better Option Pricing*, 2000.
     #[track_caller]
     pub fn softplus(&self, beta: f64, threshold: f64) -> Tensor {
         self.within("softplus", || {
@@ -141,6 +149,7 @@ impl Tensor {
     }
 
     /// `x` held between two numbers; slope 0 at both, unlike [`clamp`](Tensor::clamp).
+    /// Source: Collobert, *Large Scale Machine Learning*, 2004.
     #[track_caller]
     pub fn hardtanh(&self, low: f64, high: f64) -> Tensor {
         self.within("hardtanh", || {
@@ -150,12 +159,14 @@ impl Tensor {
     }
 
     /// `x` held between 0 and 6.
+    /// Source: Krizhevsky, *Convolutional Deep Belief Networks on CIFAR-10*, 2010.
     #[track_caller]
     pub fn relu6(&self) -> Tensor {
         self.within("relu6", || self.hardtanh(0.0, 6.0))
     }
 
     /// `relu6(x + 3) / 6`.
+    /// Source: Howard and others, *Searching for MobileNetV3*, 2019.
     #[track_caller]
     pub fn hardsigmoid(&self) -> Tensor {
         self.within("hardsigmoid", || (self + 3.0).relu6() / 6.0)
@@ -168,12 +179,14 @@ impl Tensor {
     }
 
     /// `x` where `|x|` is above `lambda`, otherwise 0.
+    /// Source: Donoho and Johnstone, *Ideal Spatial Adaptation by Wavelet Shrinkage*, 1994.
     #[track_caller]
     pub fn hardshrink(&self, lambda: f64) -> Tensor {
         self.within("hardshrink", || self.abs().le(lambda).select(0.0, self))
     }
 
     /// `x` moved `lambda` toward 0, and 0 where it is nearer than that.
+    /// Source: as [`hardshrink`](Tensor::hardshrink).
     #[track_caller]
     pub fn softshrink(&self, lambda: f64) -> Tensor {
         self.within("softshrink", || {
@@ -189,6 +202,7 @@ impl Tensor {
     }
 
     /// `x / (1 + |x|)`.
+    /// Source: Glorot and Bengio, *Understanding the Difficulty of Training Deep Feedforward Neural Networks*, 2010.
     #[track_caller]
     pub fn softsign(&self) -> Tensor {
         self.within("softsign", || self / (self.abs() + 1.0))

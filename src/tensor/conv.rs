@@ -1,7 +1,11 @@
 //! Convolutions over one to three spatial axes, and their transposes.
 //!
 //! Shapes: `x: [n, c, spatial..]`, `weight: [o, c / groups, kernel..]`, `bias: [o]` -> `[n, o, out..]`.
-//! Types: floats, promoted to one. Errors: another rank; channels that do not fit the weight and the groups; a
+//! with `out = floor((extent + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`. The result at channel `o` and place `p`
+//! is `bias[o] + sum of weight[o, c, k] x[c, p stride + k dilation - padding]` over the channels `c` of the group of `o` and
+//! the places `k` of the kernel, with zeros outside of `x`. Sources: LeCun and others, *Gradient-Based Learning Applied to
+//! Document Recognition*, 1998; Dumoulin and Visin, *A Guide to Convolution Arithmetic for Deep Learning*, 2016, also for
+//! transposed convolutions. Types: floats, promoted to one. Errors: another rank; channels that do not fit the weight and the groups; a
 //! weight larger than the padded input.
 
 use super::operand::promote_types;

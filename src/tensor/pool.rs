@@ -1,6 +1,10 @@
 //! Pooling over the last one to three axes.
 //!
-//! Shapes: `[.., spatial..]` -> `[.., out..]`. Types: floats (maximum: numbers).
+//! Shapes: `[.., spatial..]` -> `[.., out..]` with `out = floor((extent + 2 padding - dilation (size - 1) - 1) / stride) + 1`,
+//! or rounded up in ceil mode. Types: floats (maximum: numbers). Element `p` of a result is the maximum or mean of
+//! `x[p stride + k dilation - padding]` over `k` from 0 to `size - 1` along each axis.
+//! Sources: LeCun and others, *Gradient-Based Learning Applied to Document Recognition*, 1998 (means); Scherer and others,
+//! *Evaluation of Pooling Operations in Convolutional Architectures for Object Recognition*, 2010 (maxima).
 //! Errors: a window larger than the padded input; padding of more than half of the window.
 
 use super::convert::Checked;

@@ -5,6 +5,7 @@
 //!
 //! NaN comes after all numbers, or before them in decreasing order.
 
+use super::convert::Checked;
 use super::{Tensor, keep};
 use kiln_ir::op::sort::ArgSort;
 use kiln_ir::{DType, Op, Shape};
@@ -13,9 +14,9 @@ impl Tensor {
     /// The elements in order, and the index of each: the least first, or the greatest if `descending`.
     #[track_caller]
     pub fn sort(&self, axis: i64, descending: bool) -> (Tensor, Tensor) {
-        self.within("sort", || {
-            let indices = self.argsort(axis, descending);
-            (self.gathered(axis, &indices), indices)
+        self.within("sort", || match self.ordered("sort", axis, descending, 0) {
+            Ok(indices) => (self.gathered(axis, &indices), indices),
+            Err(poisoned) => both(poisoned),
         })
     }
 
@@ -31,13 +32,27 @@ impl Tensor {
         }
     }
 
+    /// The indices of the elements in order, of which so many are needed.
+    #[track_caller]
+    fn ordered(&self, op: &'static str, axis: i64, descending: bool, n_needed: usize) -> Checked<Tensor> {
+        let extent = if self.rank() == 0 { 1 } else { self.shape()[self.axis(op, axis)?] };
+        if n_needed > extent {
+            return Err(
+                self.refuse(op, format!("axis {axis} has {extent} elements, {n_needed} are asked for"))
+            );
+        }
+        Ok(self.argsort(axis, descending))
+    }
+
     /// The `k` greatest elements in order, or the least ones, and their indices; the axis gets extent `k`.
     #[track_caller]
     pub fn topk(&self, k: usize, axis: i64, largest: bool) -> (Tensor, Tensor) {
-        self.within("topk", || {
-            let indices = self.argsort(axis, largest);
-            let indices = if self.rank() == 0 { indices } else { indices.narrow(axis, 0, k) };
-            (self.gathered(axis, &indices), indices)
+        self.within("topk", || match self.ordered("topk", axis, largest, k) {
+            Ok(indices) => {
+                let indices = if self.rank() == 0 { indices } else { indices.narrow(axis, 0, k) };
+                (self.gathered(axis, &indices), indices)
+            }
+            Err(poisoned) => both(poisoned),
         })
     }
 
@@ -46,7 +61,11 @@ impl Tensor {
     #[track_caller]
     pub fn kthvalue(&self, k: usize, axis: i64, keep_axis: bool) -> (Tensor, Tensor) {
         self.within("kthvalue", || {
-            let indices = self.argsort(axis, false);
+            let indices = match self.ordered("kthvalue", axis, false, k) {
+                Ok(_) if k == 0 => return both(self.refuse("kthvalue", "elements are counted from 1")),
+                Ok(indices) => indices,
+                Err(poisoned) => return both(poisoned),
+            };
             if self.rank() == 0 {
                 return (self.clone(), indices);
             }
@@ -92,14 +111,14 @@ impl Tensor {
         keep_axis: bool,
         place: impl Fn(&Tensor, i64) -> Tensor,
     ) -> (Tensor, Tensor) {
-        let order = self.argsort(axis, false);
         if self.rank() == 0 {
-            return (self.clone(), order);
+            return (self.clone(), self.argsort(axis, false));
         }
         let at = match self.axis("median", axis) {
             Ok(at) => at,
-            Err(poisoned) => return (poisoned.clone(), poisoned),
+            Err(poisoned) => return both(poisoned),
         };
+        let order = self.argsort(axis, false);
         let n_numbers = self.isnan().logical_not().cast(DType::I64).sum(keep(axis));
         self.at_places(&order, &place(&n_numbers, self.shape()[at] as i64), axis, keep_axis)
     }
@@ -210,4 +229,9 @@ pub enum Interpolation {
     Nearest,
     /// The point in the middle.
     Midpoint,
+}
+
+/// A mistake in place of two results.
+fn both(poisoned: Tensor) -> (Tensor, Tensor) {
+    (poisoned.clone(), poisoned)
 }

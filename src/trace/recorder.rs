@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub(super) struct Recorder {
     pub(super) graph: Graph,
     pub(super) mistakes: Vec<Mistake>,
+    /// The line and the composed function of the last mistake, if it was made in one.
+    pub(super) told: Option<(Source, &'static str)>,
     pub(super) frame: Frame,
     pub(super) training: bool,
     pub(super) parameters: HashMap<ParamId, Bound>,
@@ -63,6 +65,7 @@ impl Recorder {
         Recorder {
             graph: Graph::new(name),
             mistakes: Vec::new(),
+            told: None,
             frame: Frame { scope: Arc::from(""), function: None, pinned: None },
             training: false,
             parameters: HashMap::new(),

@@ -297,6 +297,21 @@ fn operands_of_other_families_that_do_not_fit() {
 }
 
 #[test]
+fn orders_and_shapes_that_do_not_fit() {
+    insta::assert_snapshot!(mistakes(&[f32(&[2, 3]), f32(&[4])], |x| {
+        let _ = x[0].sort(2, false);
+        let _ = x[0].topk(4, 1, true);
+        let _ = x[0].reshape([4, 2]);
+        let _ = x[0].reshape([-1, -1]);
+        let _ = x[0].permute([0]);
+        let _ = x[0].conv_transpose1d(&x[1], None, ConvOptions::new());
+        let _ = x[0].atan2(&x[1]);
+        let _ = x[0].attention(&x[0], &x[1], None, false);
+        let _ = Scan::over(&[&x[0], &x[1]]).run(|_, parts| (vec![], parts.to_vec()));
+    }));
+}
+
+#[test]
 fn randomness_without_a_random_state() {
     insta::assert_snapshot!(mistakes(&[f32(&[2, 3])], |x| {
         x[0].tracer().set_training(true);
@@ -312,6 +327,10 @@ fn a_gradient_of_what_has_none() {
         let _ = tracer.gradient(&x[0].exp(), &[&x[0]]);
         let _ = tracer.gradient(&x[0].floor().sum(..), &[&x[0]]);
         let _ = tracer.gradient(&x[0].detach().sum(..), &[&x[0]]);
+        let mut value = x[0].matmul(&x[0].transpose(0, 1)).eigvalsh();
+        for _ in 0..3 {
+            value = tracer.gradient(&value.square().sum(..), &[&x[0]]).remove(0);
+        }
     }));
 }
 

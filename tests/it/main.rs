@@ -25,4 +25,5 @@ mod resume;
 mod support;
 mod tensors;
 mod traces;
+mod trained_layers;
 mod trainer;
