@@ -406,7 +406,7 @@ impl Tracer {
         let derived = scalar_gradient(&mut *recorder, of.expect_id(), &ids)
             .unwrap_or_else(|error| panic!("internal error: of {} {error}; please report this", of.ty()));
         let nodes = first..recorder.graph.id_bound();
-        recorder.orders.derived(nodes, passed);
+        recorder.orders.add_gradient(nodes, passed);
         drop(recorder);
         let cut = |cut: &gradient::Cut| Cut {
             op: cut.op,

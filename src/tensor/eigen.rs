@@ -1,8 +1,8 @@
 //! Eigenvalues and eigenvectors of symmetric matrices.
 //!
 //! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. Only the symmetric part of a matrix
-//! counts, the mean of it and its transpose; so gradients are symmetric. Errors: matrices that are not square; third derivatives; use in the
-//! body of a [`Scan`](super::Scan), where nothing may be detached.
+//! counts, the mean of it and its transpose; so gradients are symmetric. Errors: matrices that are not square; third
+//! derivatives.
 //!
 //! Values come from Jacobi's method, a loop that no gradient flows through. The gradient is that of a perturbation to
 //! second order, written around the values and multiplied by the difference of the matrix and itself: nothing is added to

@@ -2,8 +2,7 @@
 //!
 //! Shapes: matrices are the last two axes, axes before them a batch. Types: floats. As for eigenvalues, first and second
 //! derivatives are right where singular values differ and none is zero; where two are equal but for rounding, or one is zero,
-//! that part of the derivative of vectors counts as zero which is infinite. Errors: third derivatives; use in the body of a
-//! [`Scan`](super::Scan), where nothing may be detached.
+//! that part of the derivative of vectors counts as zero which is infinite. Errors: third derivatives.
 //!
 //! Source of the first derivative: Townsend, *Differentiating the Singular Value Decomposition*, 2016; of the second the
 //! same equations, one order further.

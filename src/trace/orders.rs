@@ -7,6 +7,7 @@
 use crate::tensor::Tensor;
 use kiln_ir::{Graph, NodeId, Op, Source, TensorType};
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// The greatest order of derivatives that an expansion has.
@@ -24,12 +25,14 @@ pub(super) struct Orders {
 }
 
 /// Nodes that compute the value and two derivatives of a function of one operand.
+#[derive(Clone)]
 pub(super) struct Expansion {
     pub(super) function: &'static str,
-    /// The operand; it has no user outside of `nodes`.
+    /// The operand, which has no user outside of `nodes`; of an expansion in the body of a loop, the loop.
     entry: NodeId,
     /// By index. What is detached among these depends on the entry all the same.
     nodes: Range<usize>,
+    is_loop: bool,
     pub(super) source: Option<Source>,
 }
 
@@ -50,7 +53,16 @@ impl Orders {
     /// Remembers that the nodes of these indices are an expansion.
     pub(super) fn add(&mut self, graph: &Graph, function: &'static str, entry: NodeId, nodes: Range<usize>) {
         let source = graph.node(entry).source.clone();
-        self.expansions.push(Expansion { function, entry, nodes, source });
+        self.expansions.push(Expansion { function, entry, nodes, is_loop: false, source });
+    }
+
+    /// Remembers a loop in whose body nodes are that may be of an expansion.
+    pub(super) fn add_loop(&mut self, looped: NodeId, body: &BTreeSet<NodeId>) {
+        let is_inside = |expansion: &&Expansion| body.contains(&expansion.entry);
+        let inside: Vec<Expansion> = self.expansions.iter().filter(is_inside).cloned().collect();
+        let nodes = looped.index()..looped.index() + 1;
+        let of_loop = |inside| Expansion { entry: looped, nodes: nodes.clone(), is_loop: true, ..inside };
+        self.expansions.extend(inside.into_iter().map(of_loop));
     }
 
     pub(super) fn expansion(&self, index: usize) -> &Expansion {
@@ -61,9 +73,9 @@ impl Orders {
     pub(super) fn passed(&self, graph: &Graph, of: NodeId, with_respect_to: &[NodeId]) -> Passed {
         let mut passed = Passed { orders: Vec::new(), refused: vec![None; with_respect_to.len()] };
         let order = if self.expansions.is_empty() { Vec::new() } else { graph.topological_order() };
-        for (k, expansion) in self.expansions.iter().enumerate() {
+        for k in 0..self.expansions.len() {
             let Some(before) = self.depths(k, graph, &order)[of.index()] else { continue };
-            let reaching = expansion.reaching(graph, &order);
+            let reaching = self.reaching(k, graph, &order);
             let mut is_passed = false;
             for (value, refused) in with_respect_to.iter().zip(&mut passed.refused) {
                 if reaching[value.index()] {
@@ -79,30 +91,54 @@ impl Orders {
     }
 
     /// Remembers the nodes of a gradient.
-    pub(super) fn derived(&mut self, nodes: Range<usize>, passed: Passed) {
+    pub(super) fn add_gradient(&mut self, nodes: Range<usize>, passed: Passed) {
         if !passed.orders.is_empty() {
             self.derivations.push(Derivation { nodes, orders: passed.orders });
         }
     }
 
+    /// How often a node was differentiated through an expansion before: the order of its derivation.
+    fn derived(&self, k: usize, node: NodeId) -> Option<u8> {
+        let derivation = self.derivations.iter().find(|d| d.nodes.contains(&node.index()))?;
+        derivation.orders.iter().find(|(passed, _)| *passed == k).map(|(_, order)| *order)
+    }
+
+    /// How often an expansion was differentiated where a node enters it. The gradient of a loop is loops beside it, which
+    /// enter its body again.
+    fn entered(&self, k: usize, graph: &Graph, node: NodeId) -> Option<u8> {
+        let expansion = &self.expansions[k];
+        if node == expansion.entry {
+            return Some(0);
+        }
+        if !expansion.is_loop || !matches!(graph.op(node), Op::Loop(_)) {
+            return None;
+        }
+        self.derived(k, node)
+    }
+
     /// By node: how often what it depends on was differentiated through an expansion; nothing if it does not depend on it.
     fn depths(&self, k: usize, graph: &Graph, order: &[NodeId]) -> Vec<Option<u8>> {
-        let expansion = &self.expansions[k];
-        let derived = |node: NodeId| {
-            let of_node = self.derivations.iter().find(|d| d.nodes.contains(&node.index()))?;
-            of_node.orders.iter().find(|(passed, _)| *passed == k).map(|(_, order)| *order)
-        };
         let mut depths: Vec<Option<u8>> = vec![None; graph.id_bound()];
         for &id in order {
-            depths[id.index()] = if id == expansion.entry {
-                Some(0)
-            } else {
-                let passing = expansion.passing(graph, id);
-                let depth = passing.into_iter().filter_map(|operand| depths[operand.index()]).max();
-                depth.map(|depth| depth.max(derived(id).unwrap_or(0)))
-            };
+            let passing = self.expansions[k].passing(graph, id);
+            let before = passing.into_iter().filter_map(|operand| depths[operand.index()]).max();
+            let depth = before.max(self.entered(k, graph, id));
+            depths[id.index()] = depth.map(|depth| depth.max(self.derived(k, id).unwrap_or(0)));
         }
         depths
+    }
+
+    /// By node: whether an expansion depends on it.
+    fn reaching(&self, k: usize, graph: &Graph, order: &[NodeId]) -> Vec<bool> {
+        let mut reaching = vec![false; graph.id_bound()];
+        for &id in order.iter().rev() {
+            if reaching[id.index()] || self.entered(k, graph, id).is_some() {
+                reaching[id.index()] = true;
+                let operands = self.expansions[k].passing(graph, id);
+                operands.into_iter().for_each(|operand| reaching[operand.index()] = true);
+            }
+        }
+        reaching
     }
 }
 
@@ -116,19 +152,6 @@ impl Expansion {
         let types: SmallVec<[&TensorType; 3]> = operands.iter().map(|&o| graph.node(o).ty()).collect();
         let is_passed = |i: usize| graph.op(id).blocked(&types, i).is_none();
         operands.iter().enumerate().filter(|&(i, _)| is_passed(i)).map(|(_, &operand)| operand).collect()
-    }
-
-    /// By node: whether the entry depends on it.
-    fn reaching(&self, graph: &Graph, order: &[NodeId]) -> Vec<bool> {
-        let mut reaching = vec![false; graph.id_bound()];
-        reaching[self.entry.index()] = true;
-        for &id in order.iter().rev() {
-            if reaching[id.index()] {
-                let operands = self.passing(graph, id);
-                operands.into_iter().for_each(|operand| reaching[operand.index()] = true);
-            }
-        }
-        reaching
     }
 }
 

@@ -32,6 +32,8 @@ impl Tracer {
         let n_results = looped.n_results();
         recorder.locate(location, "loop");
         let id = recorder.emit(Op::Loop(Arc::new(looped)), &operands);
+        let needed = body.form.needed(&recorder.graph);
+        recorder.orders.add_loop(id, &needed);
         let mut results = Vec::new();
         for position in 0..n_results {
             let ty: TensorType = loop_bodies::result_type(&recorder.graph, id, position);

@@ -235,6 +235,36 @@ fn third_derivatives_of_decompositions_are_errors() {
 }
 
 #[test]
+fn decompositions_in_a_loop_have_as_many_derivatives() {
+    // Each matrix in a step of its own, or all at once: the value and two derivatives, and a third one that is refused.
+    let in_steps =
+        |x: &Tensor| Scan::over(&[x]).run(|_, x| (vec![], vec![x[0].eigvalsh()])).stacked.remove(0);
+    let ways: [&dyn Fn(&Tensor) -> Tensor; 2] = [&Tensor::eigvalsh, &in_steps];
+    let [expected, found] = ways.map(|function| {
+        let tracer = Tracer::new("eigenvalues");
+        let x = tracer.input("x", f64(&[2, 3, 3]));
+        let mut values = vec![function(&x)];
+        for order in 0..2 {
+            let next = tracer.gradient(&weighted_square(&values[order]), &[&x]).remove(0);
+            values.push(next);
+        }
+        let graph = tracer.finish(&values.iter().collect::<Vec<_>>()).unwrap();
+        let message = {
+            let tracer = Tracer::new("eigenvalues");
+            let x = tracer.input("x", f64(&[2, 3, 3]));
+            let derive = |y: &Tensor| tracer.gradient(&weighted_square(y), &[&x]).remove(0);
+            let third = derive(&derive(&derive(&function(&x))));
+            tracer.finish(&[&third]).expect_err("a third derivative").to_string()
+        };
+        assert!(message.contains("`eigh` cuts the path: this is a third derivative"), "{message}");
+        interpret(&graph, &[elements(&[2, 3, 3], 0)]).unwrap()
+    });
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_within(found, &expected.to_f64_vec(), 1e-8);
+    }
+}
+
+#[test]
 fn only_derivatives_in_sequence_count() {
     // Three gradients of one value are three first derivatives.
     let tracer = Tracer::new("often");
