@@ -57,6 +57,9 @@ enum Command {
     /// Shows the text of a stage between a model and its code.
     Dump(dump::DumpArguments),
     /// Runs a compiled model beside the reference interpreter and says what differs.
+    ///
+    /// The interpreter takes its time: unless `--batch` and `--length` say otherwise, there are at most 4 samples, and 16 places
+    /// in a sequence.
     Verify(verify::VerifyArguments),
     /// Measures workloads.
     Bench(bench::BenchArguments),

@@ -16,7 +16,6 @@ const MOST: Size = Size { batch: 4, length: Some(16) };
 /// What `kiln verify` takes.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArguments {
-    // Unless they are given, at most 4 samples and 16 places: see `MOST`.
     #[command(flatten)]
     model: ModelArguments,
     /// Steps of training before the one that is verified.
