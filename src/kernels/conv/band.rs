@@ -1,4 +1,7 @@
-//! Bands of the input: rows copied with their padding, so that windows at the border are like all others.
+//! Bands of the input: rows copied with their padding, so that windows at the border are like all others, and without
+//! the distance of their elements in memory, as images have whose channels are innermost.
+
+use std::ops::Range;
 
 use super::window::copy_run;
 use super::{Axis, SPATIAL_AXES};
@@ -51,6 +54,7 @@ pub unsafe fn pad<V: Simd>(band: &Band<V::Element>, to: *mut V::Element) {
         unsafe {
             let to = to.add(row * width);
             match from {
+                Some(from) if inner.x != 1 => copy_strided(from, inner, width, begin..end, to),
                 // A row of a small image is one vector, and its mask that of all.
                 Some(from) if width <= V::LANES => {
                     V::load_range(from.wrapping_offset(-inner.low), begin, end).store(to);
@@ -67,4 +71,23 @@ pub unsafe fn pad<V: Simd>(band: &Band<V::Element>, to: *mut V::Element) {
     // SAFETY: the room behind the band. What tiles read there is thrown away, but should not be numbers that are slow to
     // compute with.
     unsafe { V::splat(V::Element::default()).store(to.add(band.rows.elements())) };
+}
+
+/// Copies a row whose elements are not next to one another; `within` are the coordinates of those that are there.
+unsafe fn copy_strided<T: Copy + Default>(
+    from: *const T,
+    axis: &Axis,
+    width: usize,
+    within: Range<usize>,
+    to: *mut T,
+) {
+    // SAFETY: the row has room for `width` elements; only elements within the input are read.
+    unsafe {
+        let outside = (0..within.start).chain(within.end..width);
+        outside.for_each(|j| to.add(j).write(T::default()));
+        let first = from.wrapping_offset((within.start as isize - axis.low) * axis.x);
+        for (k, j) in within.enumerate() {
+            to.add(j).write(first.wrapping_offset(k as isize * axis.x).read());
+        }
+    }
 }

@@ -63,11 +63,7 @@ impl Layout {
         let extents = spec.extents();
         let weights = extents.rows * extents.depth;
         let element_bytes = size_of::<T>();
-        if !spec.axes.iter().all(unit)
-            || columns.x != 1
-            || extents.depth == 0
-            || weights * element_bytes > WEIGHT_BYTES
-        {
+        if !spec.axes.iter().all(unit) || extents.depth == 0 || weights * element_bytes > WEIGHT_BYTES {
             return None;
         }
         let reach_of = |axis: &Axis| (axis.kernel - 1) * axis.kernel_dilation;

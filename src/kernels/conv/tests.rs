@@ -297,6 +297,29 @@ fn small_images() {
 }
 
 /// What decides whether columns are packed is the work, not whether the result is right: both ways are tested.
+/// Images whose channels are innermost, as a normalization over channels leaves them.
+#[test]
+fn channels_are_innermost() {
+    let same = Layer { low: [0, 1, 1], high: [0, 1, 1], input: [1, 12, 22], images: 3, ..PLAIN };
+    let depthwise = Layer { groups: 6, in_channels: 1, out_channels: 1, ..same };
+    let crop = Layer { low: [0, -1, -2], high: [0, 1, 3], ..same };
+    let volume = Layer { input: [4, 6, 9], kernel: [2, 3, 3], ..same };
+    let plain = [same, depthwise, crop, volume].map(|layer| layer.spec(FloatType::F32));
+    let weights = Layer { in_channels: 7, out_channels: 16, ..same };
+    for mut spec in plain.into_iter().chain([gradient_of_the_weights(weights)]) {
+        // What lies behind one another in an image: the images themselves, where they are the channels of a gradient.
+        let is_gradient = spec.images == 7;
+        let n = if is_gradient { spec.images } else { spec.groups * spec.in_channels };
+        spec.axes.iter_mut().for_each(|axis| axis.x *= n as isize);
+        *(if is_gradient { &mut spec.x_image } else { &mut spec.x_channel }) = 1;
+        assert!(!matches!(Method::new(f32::routines(Isa::Portable), &spec), Method::Packed));
+        for isa in Isa::available() {
+            check_spec::<f32>(isa, &spec);
+            check_spec::<f64>(isa, &ConvSpec { dtype: FloatType::F64, ..spec });
+        }
+    }
+}
+
 #[test]
 fn many_channels_and_narrow_images_are_packed() {
     let direct = |layer: Layer| {

@@ -56,7 +56,6 @@ impl Layout {
         let results = extents.columns * channels;
         let kernel = rows.kernel * columns.kernel;
         if spec.axes.iter().any(|axis| axis.input_dilation != 1)
-            || columns.x != 1
             || kernel < LEAST_DEPTH
             || spec.axes.iter().any(|axis| axis.output == 0 || axis.output > axis.kernel)
             || extents.rows > MOST_CHANNELS
