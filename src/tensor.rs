@@ -45,6 +45,7 @@ mod reduce;
 mod running;
 mod scan;
 mod scatter;
+mod scatter_lines;
 mod search;
 mod shape;
 mod singular;
@@ -245,6 +246,11 @@ impl Tensor {
     pub(crate) fn refuse(&self, op: &'static str, problem: impl Into<String>) -> Tensor {
         let problem = kiln_ir::TypeError::Attribute { op, operand: self.ty.clone(), problem: problem.into() };
         self.tracer.refuse(problem.into(), &[("operand", self)])
+    }
+
+    /// The same mistake in the place of a tensor of this type.
+    pub(crate) fn poisoned_as(&self, ty: TensorType) -> Tensor {
+        Tensor { tracer: self.tracer.clone(), id: None, ty }
     }
 
     /// Where the value came from, for errors.

@@ -163,7 +163,9 @@ fn class_axis(op: &'static str, y: &Tensor, label: &Tensor) -> Result<usize, Ten
     if fits && label.dtype() != DType::Bool {
         return Ok(axis);
     }
-    let problem = format!("it takes a label for each sample, integers of shape {samples}");
+    let problem = format!(
+        "it takes a label for each sample, integers of shape {samples}; the classes are axis {axis} of the prediction"
+    );
     let problem = TypeError::Attribute { op, operand: y.ty().clone(), problem };
     Err(y.tracer().refuse(problem.into(), &[("prediction", y), ("label", label)]))
 }

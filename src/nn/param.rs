@@ -95,7 +95,8 @@ impl Param {
             Some((value, _)) => value,
             None => {
                 let problem = Problem::UnlistedParameter { shape: self.ty.shape.clone() };
-                x.tracer().refuse(problem, &[])
+                // Of the parameter's type, so that layers can go on with their parts of it.
+                x.tracer().refuse(problem, &[]).poisoned_as(self.ty.clone())
             }
         }
     }

@@ -67,6 +67,30 @@ impl CellKind {
         }
     }
 
+    /// How many parts the state has.
+    fn n_parts(self) -> usize {
+        match self {
+            CellKind::RnnTanh | CellKind::RnnRelu | CellKind::Gru => 1,
+            CellKind::Lstm => 2,
+        }
+    }
+
+    /// A poisoned tensor, unless a state has as many parts as it should.
+    #[track_caller]
+    fn check_state(self, x: &Tensor, state: &[Tensor]) -> Result<(), Tensor> {
+        let (n, parts) = (state.len(), self.n_parts());
+        let problem = || format!("its state has {parts} parts, {n} were given");
+        if n == parts { Ok(()) } else { Err(x.refuse(self.name(), problem())) }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            CellKind::RnnTanh | CellKind::RnnRelu => "rnn",
+            CellKind::Lstm => "lstm",
+            CellKind::Gru => "gru",
+        }
+    }
+
     /// The state after a step, the output first, from the parts of the gates and the state before.
     fn step(self, by_input: &Tensor, by_state: &Tensor, state: &[Tensor], w: &CellWeights) -> Vec<Tensor> {
         match self {
@@ -101,9 +125,12 @@ impl CellKind {
 
 /// One step of a cell: the state after it, the output first.
 ///
-/// Shapes: `x: [.., in]`, each part of the state `[.., hidden]`.
+/// Shapes: `x: [.., in]`, each part of the state `[.., hidden]`. Errors: the state has not one part, two for an LSTM.
 #[track_caller]
 pub fn cell(kind: CellKind, x: &Tensor, state: &[Tensor], w: &CellWeights) -> Vec<Tensor> {
+    if let Err(poisoned) = kind.check_state(x, state) {
+        return vec![poisoned; kind.n_parts()];
+    }
     let [bias_ih, bias_hh] = kind.biases(w);
     let by_input = x.linear(&w.weight_ih, bias_ih.as_ref());
     let by_state = state[0].linear(&w.weight_hh, bias_hh.as_ref());
@@ -114,7 +141,8 @@ pub fn cell(kind: CellKind, x: &Tensor, state: &[Tensor], w: &CellWeights) -> Ve
 /// layers and directions. `weights` has one entry for each layer and direction; without a state it begins with zeros.
 ///
 /// Shapes: `x: [steps, batch, in]`, `[batch, steps, in]` with `batch_first`, or `[steps, in]`; the result likewise, with
-/// the outputs of both directions side by side; each part of the state `[layers * directions, batch, hidden]`.
+/// the outputs of both directions side by side; each part of the state `[layers * directions, batch, hidden]`. Errors: as
+/// for a [`cell`].
 #[track_caller]
 pub fn recurrent(
     options: &RecurrentOptions,
@@ -122,6 +150,9 @@ pub fn recurrent(
     state: Option<&[Tensor]>,
     weights: &[CellWeights],
 ) -> (Tensor, Vec<Tensor>) {
+    if let Err(poisoned) = state.map_or(Ok(()), |state| options.kind.check_state(x, state)) {
+        return (poisoned.clone(), vec![poisoned; options.kind.n_parts()]);
+    }
     let n_directions = if options.bidirectional { 2 } else { 1 };
     let swap = options.batch_first && x.rank() == 3;
     let mut x = if swap { x.transpose(0, 1) } else { x.clone() };

@@ -102,7 +102,8 @@ impl Tensor {
 
     /// Rows of this table, by indices of any shape.
     ///
-    /// Shapes: `self: [n, width]`, `indices: [..]` -> `[.., width]`. Errors: the table has not two axes.
+    /// Shapes: `self: [n, width]`, `indices: [..]` -> `[.., width]`. Errors: the table has not two axes; the indices are no
+    /// integers.
     ///
     /// ```
     /// # use kiln::prelude::*;
@@ -116,6 +117,9 @@ impl Tensor {
         if self.rank() != 2 {
             return self.refuse("embedding", "the table needs two axes");
         }
+        if !indices.dtype().is_int() {
+            return indices.refuse("embedding", "indices are integers");
+        }
         self.within("embedding", || {
             let flat = indices.reshape_exact([indices.n_elements()].into());
             let rows = self.index_select(0, &flat);
@@ -124,9 +128,12 @@ impl Tensor {
         })
     }
 
-    /// For each index a row of `n` numbers, 1 at the index and 0 elsewhere: `i64`, of shape `[.., n]`.
+    /// For each index a row of `n` numbers, 1 at the index and 0 elsewhere: `i64`, of shape `[.., n]`. Types: integers.
     #[track_caller]
     pub fn one_hot(&self, n: usize) -> Tensor {
+        if !self.dtype().is_int() {
+            return self.refuse("one_hot", "indices are integers");
+        }
         self.within("one_hot", || self.marks(self.rank(), n).cast(DType::I64))
     }
 

@@ -44,7 +44,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn interpolate(&self, extents: &[usize], scale: &[f64], mode: Resample) -> Tensor {
-        if self.rank() != extents.len() + 2 {
+        if extents.is_empty() || self.rank() != extents.len() + 2 {
             return self
                 .refuse("interpolate", format!("{extents:?} has not an extent for each spatial axis"));
         }
@@ -116,6 +116,10 @@ impl Tensor {
         let fits = (n == 2 || n == 3) && grid.rank() == n + 2 && grid.shape()[n + 1] == n;
         if !is_known || !fits {
             return self.refuse("grid_sample", "this mode, border or grid is not supported");
+        }
+        if grid.shape()[0] != self.shape()[0] {
+            let problem = "there must be a grid for each image";
+            return self.refuse_with(("images", self), ("grids", grid), "grid_sample", problem);
         }
         self.within("grid_sample", || {
             // Of each spatial axis, first to last, the places as positions.

@@ -374,3 +374,33 @@ fn other_axes_that_are_not_there() {
         let _ = x[0].cumsum(-3);
     }));
 }
+
+#[test]
+fn indices_and_states_that_do_not_suit() {
+    let types = [f32(&[4, 6]), i64(&[3]), f32(&[2, 6]), f32(&[2, 3, 5, 5]), f32(&[3, 5, 5, 2])];
+    insta::assert_snapshot!(mistakes(&types, |x| {
+        let _ = x[0].embedding(&x[2]);
+        let _ = x[0].one_hot(6);
+        let _ = x[0].topk(7, -1, true);
+        let _ = x[0].topk(2, 3, true);
+        let _ = x[0].index_add(0, &x[1], &x[2], 1.0);
+        let _ = x[3].grid_sample(&x[4], kiln::Resample::Nearest, kiln::Border::Constant(0.0), false);
+        let _ = kiln::nn::Upsample::nearest(2.0).forward(&x[0]);
+        let weights = kiln::nn::CellWeights {
+            weight_ih: x[0].clone(),
+            weight_hh: x[0].clone(),
+            bias_ih: None,
+            bias_hh: None,
+            weight_hr: None,
+        };
+        let _ = kiln::nn::cell(kiln::nn::CellKind::Lstm, &x[0], &x[..1], &weights);
+    }));
+}
+
+#[test]
+fn an_attention_that_the_model_does_not_list() {
+    let message = mistakes(&[f32(&[2, 3, 8])], |x| {
+        let _ = kiln::nn::MultiheadAttention::new(8, 2).forward(&x[0]);
+    });
+    assert!(message.contains("the model uses a parameter that it does not list"), "{message}");
+}

@@ -4,7 +4,7 @@
 use crate::support::{assert_within, run, run_all};
 use kiln::loss::{Ctc, Reduction};
 use kiln::prelude::*;
-use kiln::{Polynomial, Tensor};
+use kiln::{Combine, Polynomial, Tensor};
 
 /// A function of tensors.
 pub type Function = fn(&[Tensor]) -> Tensor;
@@ -376,4 +376,58 @@ fn sequences_without_alignment() {
         vec![loss, gradient]
     });
     assert!(found.iter().flat_map(TensorData::to_f64_vec).all(f64::is_finite));
+}
+
+#[test]
+fn extrema_and_means_of_what_is_sent_to_many_places() {
+    // More places than are compared with each index; each gets several elements, some of them equal, and some none.
+    let (n, m) = (80, 200);
+    let of = |rows: usize, value: &dyn Fn(usize) -> f64| {
+        data(&[rows, 2], &(0..2 * rows).map(value).collect::<Vec<_>>())
+    };
+    let mut inputs = [
+        of(n, &|i| (i * 11 % 29) as f64 / 4.0 - 3.0),
+        of(m, &|i| (i * 37 % 23) as f64 / 4.0 - 2.0),
+        TensorData::new([m, 2], (0..2 * m as i64).map(|i| (i * i * 7 + i + 3) % 70).collect::<Vec<_>>()),
+        of(n, &|i| (i % 7) as f64 - 3.0),
+        of(n, &|i| (i % 3) as f64 - 0.5),
+        of(m, &|i| (i % 5) as f64 - 1.0),
+    ];
+    // A weighted sum of the results, and one of each gradient: PyTorch's `scatter_reduce`.
+    let expected = [
+        (Combine::Max, true, [-37.0, 0.5, 16.0]),
+        (Combine::Max, false, [-31.125, -3.5, 12.0]),
+        (Combine::Min, true, [-35.25, -6.5, -2.0]),
+        (Combine::Min, false, [-35.875, -3.5, -13.0]),
+        (Combine::Mean, true, [-36.628_66, -2.751_499, -0.432_984]),
+        (Combine::Mean, false, [-34.867_043, -3.5, -0.545_455]),
+        (Combine::Sum, true, [-70.0, -2.5, 4.0]),
+        (Combine::Sum, false, [-62.375, -3.5, 4.0]),
+    ];
+    for (combine, include_self, expected) in expected {
+        // PyTorch shares the gradient with what is at the place also where that does not count: it is equal to nothing.
+        let other = if include_self { 0.0 } else { 0.125 };
+        inputs[0] = of(n, &|i| (i * 11 % 29) as f64 / 4.0 - 3.0 + other);
+        let got = run_all(&inputs, |x| {
+            let result = x[0].scatter_reduce(0, &x[2], &x[1], combine, include_self);
+            let loss = (result * &x[3]).sum(..);
+            let gradients = loss.tracer().gradient(&loss, &[&x[0], &x[1]]);
+            let of = |k: usize| (&gradients[k] * &x[4 + k]).sum(..);
+            vec![stack(&[&loss, &of(0), &of(1)], 0)]
+        });
+        assert_within(&got[0], &expected, 1e-5);
+    }
+}
+
+#[test]
+fn extrema_of_what_is_sent_are_nan_where_something_is() {
+    let n = 70;
+    let source = data(&[4], &[1.0, f64::NAN, -2.0, f64::INFINITY]);
+    let inputs = [data(&[n], &vec![0.5; n]), source, TensorData::new([4], vec![3i64, 3, 5, 6])];
+    for (combine, expected) in [(Combine::Max, [0.5, f64::INFINITY]), (Combine::Min, [-2.0, 0.5])] {
+        let got = run_all(&inputs, |x| vec![x[0].scatter_reduce(0, &x[2], &x[1], combine, true)]);
+        let got = got[0].to_f64_vec();
+        assert!(got[3].is_nan(), "{combine:?}");
+        assert_eq!([got[5], got[6], got[0]], [expected[0], expected[1], 0.5], "{combine:?}");
+    }
 }
