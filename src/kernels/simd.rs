@@ -17,10 +17,18 @@ mod portable;
 pub const MOST_LANES: usize = 16;
 
 /// What a vector holds: `f32` or `f64`.
-pub trait Float: Copy + Default + Send + Sync + Add<Output = Self> + Mul<Output = Self> + 'static {}
+pub trait Float: Copy + Default + Send + Sync + Add<Output = Self> + Mul<Output = Self> + 'static {
+    /// One half.
+    const HALF: Self;
+}
 
-impl Float for f32 {}
-impl Float for f64 {}
+impl Float for f32 {
+    const HALF: f32 = 0.5;
+}
+
+impl Float for f64 {
+    const HALF: f64 = 0.5;
+}
 
 /// A vector of floats.
 ///
@@ -53,6 +61,9 @@ pub trait Simd: Copy {
     /// `a + b`.
     unsafe fn add(a: Self, b: Self) -> Self;
 
+    /// `a - b`.
+    unsafe fn sub(a: Self, b: Self) -> Self;
+
     /// `a * b + c`, rounded once where the machine can.
     unsafe fn mul_add(a: Self, b: Self, c: Self) -> Self;
 
@@ -61,6 +72,9 @@ pub trait Simd: Copy {
 
     /// Of the lanes of `a` and then of `b`, those in even places, and those in odd ones.
     unsafe fn deinterleave(a: Self, b: Self) -> (Self, Self);
+
+    /// The lanes of `a` and `b` in turn: the first half of them, and the second.
+    unsafe fn interleave(a: Self, b: Self) -> (Self, Self);
 
     /// Lane `i` of the result is the sum of the lanes of vector `i`, added in pairs: an order that is the same for all.
     #[inline(always)]
@@ -161,6 +175,14 @@ mod tests {
                     assert_eq!(x, source[2 * i + parity]);
                 }
             }
+            let (low, high) = V::interleave(even, odd);
+            for (half, vector) in [low, high].into_iter().enumerate() {
+                let mut to = [zero; MOST_LANES];
+                vector.store(to.as_mut_ptr());
+                assert_eq!(to[..V::LANES], source[half * V::LANES..][..V::LANES]);
+            }
+            let difference = V::sub(V::load(source.as_ptr().add(3)), V::load(source.as_ptr()));
+            assert_eq!(difference.sum(), T::from(3 * V::LANES as u8));
             let fused = V::mul_add(V::splat(T::from(3)), V::load(source.as_ptr()), V::splat(T::from(2)));
             let sum = V::add(fused, V::splat(T::from(1))).sum();
             let expected = (1..=V::LANES).fold(zero, |sum, i| sum + T::from(3 * i as u8 + 3));

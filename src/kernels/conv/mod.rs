@@ -25,6 +25,7 @@ mod patch;
 mod tests;
 mod weights;
 pub(super) mod window;
+pub(super) mod winograd;
 
 /// The most spatial axes.
 pub const SPATIAL_AXES: usize = 3;
@@ -156,6 +157,8 @@ impl ConvSpec {
 
 /// How a convolution is computed. The sizes of the spec decide alone, so the bits of the result depend on nothing else.
 enum Method {
+    /// Tiles of outputs in fewer multiplications.
+    Winograd(winograd::Layout),
     /// Columns are shifted vectors of the input.
     Direct(direct::Layout),
     /// Vectors lie along the output channels.
@@ -166,7 +169,9 @@ enum Method {
 
 impl Method {
     fn new<T: Element>(routines: &Routines<T>, spec: &ConvSpec) -> Method {
-        if let Some(layout) = direct::Layout::new(routines, spec) {
+        if let Some(layout) = winograd::Layout::new(routines, spec) {
+            Method::Winograd(layout)
+        } else if let Some(layout) = direct::Layout::new(routines, spec) {
             Method::Direct(layout)
         } else if let Some(layout) = weights::Layout::new(routines, spec) {
             Method::Weights(layout)
@@ -181,6 +186,7 @@ pub fn scratch_bytes(isa: Isa, spec: &ConvSpec) -> usize {
     fn of<T: Element>(isa: Isa, spec: &ConvSpec) -> usize {
         let routines = T::routines(isa);
         match Method::new(routines, spec) {
+            Method::Winograd(layout) => layout.scratch_bytes(),
             Method::Direct(layout) => layout.scratch_bytes(),
             Method::Weights(layout) => layout.scratch_bytes(spec),
             Method::Packed => nest::scratch_bytes(routines, &spec.extents()),
@@ -230,6 +236,7 @@ pub unsafe fn conv(
         // SAFETY: the caller's promises.
         unsafe {
             match Method::new(routines, spec) {
+                Method::Winograd(layout) => winograd::run(&product, &layout, scratch, part, epilogue),
                 Method::Direct(layout) => direct::run(&product, &layout, scratch, part, epilogue),
                 Method::Weights(layout) => weights::run(&product, &layout, scratch, part, epilogue),
                 Method::Packed => nest::run(routines, &product, scratch, part, epilogue),

@@ -407,3 +407,43 @@ fn weights_of_few_channels_are_not_packed() {
     assert!(!exchanged(Layer { input: [1, 4, 5], ..whole }), "little depth");
     assert!(!exchanged(Layer { out_channels: 300, ..whole }), "packing is little of the work");
 }
+
+#[test]
+fn tiles_of_two_by_two() {
+    let many = Layer { images: 3, in_channels: 17, out_channels: 19, input: [1, 10, 12], ..PLAIN };
+    let is_winograd = |layer: Layer| {
+        matches!(Method::new(f32::routines(Isa::Portable), &layer.spec(FloatType::F32)), Method::Winograd(_))
+    };
+    assert!(is_winograd(many));
+    assert!(!is_winograd(Layer { in_channels: 15, ..many }), "few channels");
+    assert!(!is_winograd(Layer { input: [1, 5, 5], ..many }), "7 of 16 outputs are thrown away");
+    assert!(!is_winograd(Layer { stride: [1, 2, 1], ..many }), "the window jumps");
+    check(many);
+    for (pad, input) in [(1, [1, 4, 4]), (1, [1, 9, 7]), (2, [1, 15, 37]), (0, [1, 16, 72])] {
+        let padded = Layer { low: [0, pad, pad], high: [0, pad, pad], input, ..many };
+        assert!(is_winograd(padded));
+        check(padded);
+        check(Layer { groups: 2, out_channels: 33, low: [0, pad + 1, pad - 1], ..padded });
+    }
+    // More channels than one block of them and than one block of depth, and images of one row of tiles.
+    check(Layer { images: 9, in_channels: 400, out_channels: 50, input: [1, 4, 6], ..many });
+}
+
+/// What an output is made of does not overflow or vanish where the definition does not.
+#[test]
+fn tiles_of_any_size_of_numbers() {
+    let layer = Layer { images: 1, in_channels: 16, out_channels: 16, input: [1, 10, 10], ..PLAIN };
+    let spec = layer.spec(FloatType::F32);
+    for scale in [1e-30_f32, 1e30] {
+        let x: Vec<f32> = numbers::<f32>(16 * 100, 3).iter().map(|x| x * scale).collect();
+        let w = numbers::<f32>(16 * 16 * 9, 4);
+        for isa in Isa::available() {
+            let y = run(isa, &spec, [(&x, 0), (&w, 0)], 16 * 64);
+            for (position, &y) in y.iter().enumerate() {
+                let exact = reference(&spec, [(&x, 0), (&w, 0)], [0, position / 64, position % 64]);
+                let error = (f64::from(y) - exact).abs() / f64::from(scale);
+                assert!(error <= f32::TOLERANCE * 145.0, "{y} for {exact} on {isa}");
+            }
+        }
+    }
+}

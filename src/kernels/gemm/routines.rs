@@ -5,6 +5,7 @@ use super::tile::{self, BroadcastTile, ScatteredTile, Target, Tile, Tiles};
 use super::vector::{self, Lines};
 use crate::kernels::conv::band::{self, Band};
 use crate::kernels::conv::window::{self, Window};
+use crate::kernels::conv::winograd::transform::{self, InputTiles, OutputTiles, WeightTiles};
 use crate::kernels::isa::Isa;
 use crate::kernels::simd::{Float, Simd};
 
@@ -22,6 +23,12 @@ pub struct Routines<T: Float> {
     pub pack_window: unsafe fn(&Window<T>, *mut T, usize),
     /// [`band::pad`].
     pub pad: unsafe fn(&Band<T>, *mut T),
+    /// [`transform::weights`].
+    pub winograd_weights: unsafe fn(&WeightTiles, *const T, *mut T),
+    /// [`transform::input`].
+    pub winograd_input: unsafe fn(&InputTiles, *const T, *mut T),
+    /// [`transform::output`].
+    pub winograd_output: unsafe fn(&OutputTiles, *const T, *mut T),
     /// [`vector::dot`].
     pub dot: unsafe fn(&Lines<T>, *const T, *mut T, isize),
     /// [`vector::dots`].
@@ -120,6 +127,24 @@ macro_rules! routines {
             }
 
             $(#[$feature])*
+            unsafe fn winograd_weights(tiles: &WeightTiles, from: *const T, to: *mut T) {
+                // SAFETY: as above.
+                unsafe { transform::weights::<Vector>(tiles, from, to) }
+            }
+
+            $(#[$feature])*
+            unsafe fn winograd_input(tiles: &InputTiles, band: *const T, to: *mut T) {
+                // SAFETY: as above.
+                unsafe { transform::input::<Vector>(tiles, band, to) }
+            }
+
+            $(#[$feature])*
+            unsafe fn winograd_output(tiles: &OutputTiles, products: *const T, to: *mut T) {
+                // SAFETY: as above.
+                unsafe { transform::output::<Vector>(tiles, products, to) }
+            }
+
+            $(#[$feature])*
             unsafe fn dot(matrix: &Lines<T>, x: *const T, result: *mut T, result_stride: isize) {
                 // SAFETY: as above.
                 unsafe { vector::dot::<Vector>(matrix, x, result, result_stride) }
@@ -160,6 +185,9 @@ macro_rules! routines {
                 pack,
                 pack_window,
                 pad,
+                winograd_weights,
+                winograd_input,
+                winograd_output,
                 dot,
                 dots,
                 combine,

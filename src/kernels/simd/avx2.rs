@@ -37,11 +37,16 @@ impl Simd for __m256 {
             _mm256_maskload_ps(from, mask32(begin, end))
         }
         fn add(a: Self, b: Self) -> Self { _mm256_add_ps(a, b) }
+        fn sub(a: Self, b: Self) -> Self { _mm256_sub_ps(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm256_fmadd_ps(a, b, c) }
         fn deinterleave(a: Self, b: Self) -> (Self, Self) {
             // Within halves, and then the pairs in order.
             let order = |x| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(x)));
             (order(_mm256_shuffle_ps::<0x88>(a, b)), order(_mm256_shuffle_ps::<0xDD>(a, b)))
+        }
+        fn interleave(a: Self, b: Self) -> (Self, Self) {
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
         }
         fn prefetch(at: *const f32) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
@@ -87,10 +92,15 @@ impl Simd for __m256d {
             _mm256_maskload_pd(from, mask64(begin, end))
         }
         fn add(a: Self, b: Self) -> Self { _mm256_add_pd(a, b) }
+        fn sub(a: Self, b: Self) -> Self { _mm256_sub_pd(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm256_fmadd_pd(a, b, c) }
         fn deinterleave(a: Self, b: Self) -> (Self, Self) {
             let order = |x| _mm256_permute4x64_pd::<0xD8>(x);
             (order(_mm256_unpacklo_pd(a, b)), order(_mm256_unpackhi_pd(a, b)))
+        }
+        fn interleave(a: Self, b: Self) -> (Self, Self) {
+            let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            (_mm256_permute2f128_pd::<0x20>(low, high), _mm256_permute2f128_pd::<0x31>(low, high))
         }
         fn prefetch(at: *const f64) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn transpose(block: &mut [Self; MOST_LANES]) {

@@ -21,11 +21,17 @@ impl Simd for __m512 {
             _mm512_maskz_loadu_ps(bits(begin, end) as __mmask16, from)
         }
         fn add(a: Self, b: Self) -> Self { _mm512_add_ps(a, b) }
+        fn sub(a: Self, b: Self) -> Self { _mm512_sub_ps(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm512_fmadd_ps(a, b, c) }
         fn deinterleave(a: Self, b: Self) -> (Self, Self) {
             let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
             let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
             (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        }
+        fn interleave(a: Self, b: Self) -> (Self, Self) {
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
         }
         fn prefetch(at: *const f32) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn sums(block: &mut [Self; MOST_LANES]) -> Self {
@@ -99,11 +105,17 @@ impl Simd for __m512d {
             _mm512_maskz_loadu_pd(bits(begin, end) as __mmask8, from)
         }
         fn add(a: Self, b: Self) -> Self { _mm512_add_pd(a, b) }
+        fn sub(a: Self, b: Self) -> Self { _mm512_sub_pd(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { _mm512_fmadd_pd(a, b, c) }
         fn deinterleave(a: Self, b: Self) -> (Self, Self) {
             let even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
             let odd = _mm512_add_epi64(even, _mm512_set1_epi64(1));
             (_mm512_permutex2var_pd(a, even, b), _mm512_permutex2var_pd(a, odd, b))
+        }
+        fn interleave(a: Self, b: Self) -> (Self, Self) {
+            let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+            let high = _mm512_add_epi64(low, _mm512_set1_epi64(4));
+            (_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b))
         }
         fn prefetch(at: *const f64) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         fn transpose(block: &mut [Self; MOST_LANES]) {

@@ -46,8 +46,10 @@ impl Simd for float32x4_t {
         fn splat(x: f32) -> Self { vdupq_n_f32(x) }
         fn load(from: *const f32) -> Self { vld1q_f32(from) }
         fn add(a: Self, b: Self) -> Self { vaddq_f32(a, b) }
+        fn sub(a: Self, b: Self) -> Self { vsubq_f32(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { vfmaq_f32(c, a, b) }
         fn deinterleave(a: Self, b: Self) -> (Self, Self) { (vuzp1q_f32(a, b), vuzp2q_f32(a, b)) }
+        fn interleave(a: Self, b: Self) -> (Self, Self) { (vzip1q_f32(a, b), vzip2q_f32(a, b)) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
             let pair = |x| vreinterpretq_f64_f32(x);
             let single = |x| vreinterpretq_f32_f64(x);
@@ -71,8 +73,10 @@ impl Simd for float64x2_t {
         fn splat(x: f64) -> Self { vdupq_n_f64(x) }
         fn load(from: *const f64) -> Self { vld1q_f64(from) }
         fn add(a: Self, b: Self) -> Self { vaddq_f64(a, b) }
+        fn sub(a: Self, b: Self) -> Self { vsubq_f64(a, b) }
         fn mul_add(a: Self, b: Self, c: Self) -> Self { vfmaq_f64(c, a, b) }
         fn deinterleave(a: Self, b: Self) -> (Self, Self) { (vuzp1q_f64(a, b), vuzp2q_f64(a, b)) }
+        fn interleave(a: Self, b: Self) -> (Self, Self) { (vzip1q_f64(a, b), vzip2q_f64(a, b)) }
         fn transpose(block: &mut [Self; MOST_LANES]) {
             let (first, second) = (block[0], block[1]);
             block[0] = vtrn1q_f64(first, second);

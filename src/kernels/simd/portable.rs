@@ -48,6 +48,11 @@ macro_rules! array_vector {
             }
 
             #[inline(always)]
+            unsafe fn sub(a: Self, b: Self) -> Self {
+                std::array::from_fn(|i| a[i] - b[i])
+            }
+
+            #[inline(always)]
             unsafe fn mul_add(a: Self, b: Self, c: Self) -> Self {
                 // Two roundings: where there is no instruction, `f32::mul_add` is a slow call.
                 std::array::from_fn(|i| a[i] * b[i] + c[i])
@@ -62,6 +67,12 @@ macro_rules! array_vector {
             unsafe fn deinterleave(a: Self, b: Self) -> (Self, Self) {
                 let lane = |i: usize| if i < $lanes { a[i] } else { b[i - $lanes] };
                 (std::array::from_fn(|i| lane(2 * i)), std::array::from_fn(|i| lane(2 * i + 1)))
+            }
+
+            #[inline(always)]
+            unsafe fn interleave(a: Self, b: Self) -> (Self, Self) {
+                let lane = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
+                (std::array::from_fn(lane), std::array::from_fn(|i| lane(i + $lanes)))
             }
         }
     };
