@@ -159,6 +159,8 @@ impl ConvSpec {
 enum Method {
     /// Tiles of outputs in fewer multiplications.
     Winograd(winograd::Layout),
+    /// The same for gradients of weights.
+    WinogradGradient(winograd::gradient::Layout),
     /// Columns are shifted vectors of the input.
     Direct(direct::Layout),
     /// Vectors lie along the output channels.
@@ -171,6 +173,8 @@ impl Method {
     fn new<T: Element>(routines: &Routines<T>, spec: &ConvSpec) -> Method {
         if let Some(layout) = winograd::Layout::new(routines, spec) {
             Method::Winograd(layout)
+        } else if let Some(layout) = winograd::gradient::Layout::new(routines, spec) {
+            Method::WinogradGradient(layout)
         } else if let Some(layout) = direct::Layout::new(routines, spec) {
             Method::Direct(layout)
         } else if let Some(layout) = weights::Layout::new(routines, spec) {
@@ -187,6 +191,7 @@ pub fn scratch_bytes(isa: Isa, spec: &ConvSpec) -> usize {
         let routines = T::routines(isa);
         match Method::new(routines, spec) {
             Method::Winograd(layout) => layout.scratch_bytes(),
+            Method::WinogradGradient(layout) => layout.scratch_bytes(),
             Method::Direct(layout) => layout.scratch_bytes(),
             Method::Weights(layout) => layout.scratch_bytes(spec),
             Method::Packed => nest::scratch_bytes(routines, &spec.extents()),
@@ -237,6 +242,9 @@ pub unsafe fn conv(
         unsafe {
             match Method::new(routines, spec) {
                 Method::Winograd(layout) => winograd::run(&product, &layout, scratch, part, epilogue),
+                Method::WinogradGradient(layout) => {
+                    winograd::gradient::run(&product, &layout, scratch, part, epilogue)
+                }
                 Method::Direct(layout) => direct::run(&product, &layout, scratch, part, epilogue),
                 Method::Weights(layout) => weights::run(&product, &layout, scratch, part, epilogue),
                 Method::Packed => nest::run(routines, &product, scratch, part, epilogue),

@@ -447,3 +447,23 @@ fn tiles_of_any_size_of_numbers() {
         }
     }
 }
+
+#[test]
+fn gradients_of_weights_by_tiles() {
+    let is_winograd = |spec: &ConvSpec| {
+        matches!(Method::new(f32::routines(Isa::Portable), spec), Method::WinogradGradient(_))
+    };
+    let many = Layer { images: 3, in_channels: 17, out_channels: 33, ..PLAIN };
+    let few = gradient_of_the_weights(Layer { out_channels: 15, input: [1, 12, 12], ..many });
+    assert!(!is_winograd(&few));
+    // The last needs more than one block of tiles.
+    let cases = [(0, [1, 9, 10]), (1, [1, 7, 8]), (2, [1, 6, 13]), (0, [1, 4, 6]), (1, [1, 40, 50])];
+    for (pad, input) in cases {
+        let spec = gradient_of_the_weights(Layer { low: [0, pad, pad], high: [0, pad, pad], input, ..many });
+        assert!(is_winograd(&spec));
+        for isa in Isa::available() {
+            check_spec::<f32>(isa, &spec);
+            check_spec::<f64>(isa, &ConvSpec { dtype: FloatType::F64, ..spec });
+        }
+    }
+}

@@ -25,8 +25,9 @@ use crate::kernels::gemm::nest::Product;
 use crate::kernels::gemm::tile::Target;
 use crate::kernels::gemm::{Element, Routines};
 use crate::kernels::part::{Costs, Epilogue, Part, Share};
-use transform::{InputTiles, OutputTiles, POSITIONS, WeightTiles};
+use transform::{OutputTiles, POSITIONS, Tiles, WeightTiles};
 
+pub(super) mod gradient;
 pub(in crate::kernels) mod transform;
 
 /// Fewer channels are not worth the transformations.
@@ -43,6 +44,11 @@ const LEAST_VECTORS: usize = 2;
 const MOST_DEPTH: usize = 384;
 /// Positions of a window.
 const WINDOW: usize = 9;
+
+/// Whether at most a quarter of the outputs of tiles is thrown away: 36 multiplications for 16 is what whole ones save.
+fn fits(tiles: [usize; 2], outputs: usize) -> bool {
+    outputs > 0 && tiles[0] * tiles[1] * 4 * 3 <= outputs * 4
+}
 
 /// How a convolution is done this way. All sizes are in elements.
 pub(super) struct Layout {
@@ -85,9 +91,7 @@ impl Layout {
             return None;
         }
         let tiles = [rows.output.div_ceil(2), columns.output.div_ceil(2)];
-        // 36 multiplications for 16 of tiles that are whole.
-        let outputs = rows.output * columns.output;
-        if outputs == 0 || tiles[0] * tiles[1] * 4 * 3 > outputs * 4 {
+        if !fits(tiles, rows.output * columns.output) {
             return None;
         }
         let lanes = routines.lanes;
@@ -172,6 +176,50 @@ pub(super) unsafe fn run<T: Element>(
     }
 }
 
+/// Rows of tiles cut at the borders between images of so many: the image, and rows within it.
+fn images(per_image: usize, rows: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let mut start = rows.start;
+    std::iter::from_fn(move || {
+        let image = start / per_image;
+        let end = ((image + 1) * per_image).min(rows.end);
+        let within = start - image * per_image..end - image * per_image;
+        start = end;
+        (!within.is_empty()).then_some((image, within))
+    })
+}
+
+/// Transforms one channel of these rows of tiles; `offset` is where it begins in an image.
+///
+/// # Safety
+///
+/// The convolution is valid; the band has room for the rows of an image and a vector on each side of its end, the result
+/// for all tiles, in planes of that size.
+unsafe fn transform_input<T: Element>(
+    convolution: &Convolution<'_, T>,
+    [per_image, columns]: [usize; 2],
+    rows: Range<usize>,
+    offset: impl Fn(usize) -> isize,
+    band: *mut T,
+    mut to: *mut T,
+    plane: usize,
+) {
+    for (image, within) in images(per_image, rows) {
+        let source = Band {
+            axes: &convolution.spec.axes,
+            x: convolution.x.wrapping_offset(offset(image)),
+            plane: 0,
+            row: 2 * within.start,
+            rows: Rows { count: 2 * within.len() + 2, width: 2 * columns + 2 },
+        };
+        // SAFETY: the caller's promises.
+        unsafe {
+            (convolution.routines.pad)(&source, band);
+            (convolution.routines.winograd_input)(&Tiles { rows: within.len(), columns, plane }, band, to);
+        }
+        to = to.wrapping_add(within.len() * columns);
+    }
+}
+
 /// What the loops over one group have in common.
 struct Winograd<'a, T: Element> {
     convolution: &'a Convolution<'a, T>,
@@ -187,19 +235,6 @@ struct Winograd<'a, T: Element> {
 }
 
 impl<T: Element> Winograd<'_, T> {
-    /// Rows of tiles cut at the borders between images: the image, and rows within it.
-    fn images(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + use<T> {
-        let per_image = self.layout.tiles[0];
-        let mut start = rows.start;
-        std::iter::from_fn(move || {
-            let image = start / per_image;
-            let end = ((image + 1) * per_image).min(rows.end);
-            let within = start - image * per_image..end - image * per_image;
-            start = end;
-            (!within.is_empty()).then_some((image, within))
-        })
-    }
-
     /// These channels cut into the rows of tiles of the products.
     fn row_blocks(&self, channels: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<T> {
         let (end, tile_rows) = (channels.end, self.layout.tile_rows);
@@ -222,28 +257,22 @@ impl<T: Element> Winograd<'_, T> {
 
     /// Transforms the input of these rows of tiles, one channel after the other.
     unsafe fn transform_input(&self, rows: Range<usize>) {
-        let (convolution, layout) = (self.convolution, self.layout);
-        let spec = convolution.spec;
-        let columns = layout.tiles[1];
+        let (layout, spec) = (self.layout, self.convolution.spec);
         for channel in 0..spec.in_channels {
-            let mut to = self.input.wrapping_add(channel * layout.width);
-            for (image, within) in self.images(rows.clone()) {
-                let offset = image as isize * spec.x_image
-                    + (self.group * spec.in_channels + channel) as isize * spec.x_channel;
-                let band = Band {
-                    axes: &spec.axes,
-                    x: convolution.x.wrapping_offset(offset),
-                    plane: 0,
-                    row: 2 * within.start,
-                    rows: Rows { count: 2 * within.len() + 2, width: 2 * columns + 2 },
-                };
-                let tiles = InputTiles { rows: within.len(), columns, plane: layout.planes[1] };
-                // SAFETY: the band has room for the rows of a block, the input for all tiles of it.
-                unsafe {
-                    (convolution.routines.pad)(&band, self.band);
-                    (convolution.routines.winograd_input)(&tiles, self.band, to);
-                }
-                to = to.wrapping_add(within.len() * columns);
+            let offset = (self.group * spec.in_channels + channel) as isize * spec.x_channel;
+            let image = |image| offset + image as isize * spec.x_image;
+            let to = self.input.wrapping_add(channel * layout.width);
+            // SAFETY: the band has room for the rows of a block, the input for all tiles of it.
+            unsafe {
+                transform_input(
+                    self.convolution,
+                    layout.tiles,
+                    rows.clone(),
+                    image,
+                    self.band,
+                    to,
+                    layout.planes[1],
+                )
             }
         }
     }
@@ -280,7 +309,8 @@ impl<T: Element> Winograd<'_, T> {
             for p in (0..depth).step_by(depth_block) {
                 // SAFETY: all are within their planes, whose rows are whole vectors.
                 unsafe {
-                    let rows = self.weights.add(v + (channels.start - self.channels.start) * depth + p * height);
+                    let rows =
+                        self.weights.add(v + (channels.start - self.channels.start) * depth + p * height);
                     let columns = self.input.add(u + p * layout.width + column);
                     let target = Target {
                         at: self.products.add(m + (channels.start - first) * layout.width + column),
@@ -300,7 +330,7 @@ impl<T: Element> Winograd<'_, T> {
         let [_, height, width] = convolution.spec.axes.map(|axis| axis.output);
         let columns = layout.tiles[1];
         let mut before = 0;
-        for (image, within) in self.images(rows) {
+        for (image, within) in images(layout.tiles[0], rows) {
             let (begin, end) = (2 * within.start, (2 * within.end).min(height));
             let tiles = OutputTiles { rows: end - begin, columns: width, plane: layout.planes[2] };
             let first = image * height * width;

@@ -5,7 +5,9 @@ use super::tile::{self, BroadcastTile, ScatteredTile, Target, Tile, Tiles};
 use super::vector::{self, Lines};
 use crate::kernels::conv::band::{self, Band};
 use crate::kernels::conv::window::{self, Window};
-use crate::kernels::conv::winograd::transform::{self, InputTiles, OutputTiles, WeightTiles};
+use crate::kernels::conv::winograd::transform::{
+    self, OutputTiles, Tiles as InputTiles, WeightTiles, Windows,
+};
 use crate::kernels::isa::Isa;
 use crate::kernels::simd::{Float, Simd};
 
@@ -29,6 +31,10 @@ pub struct Routines<T: Float> {
     pub winograd_input: unsafe fn(&InputTiles, *const T, *mut T),
     /// [`transform::output`].
     pub winograd_output: unsafe fn(&OutputTiles, *const T, *mut T),
+    /// [`transform::cotangent`].
+    pub winograd_cotangent: unsafe fn(&InputTiles, *const T, *mut T),
+    /// [`transform::gradient`].
+    pub winograd_gradient: unsafe fn(&Windows, *const T, *mut T),
     /// [`vector::dot`].
     pub dot: unsafe fn(&Lines<T>, *const T, *mut T, isize),
     /// [`vector::dots`].
@@ -145,6 +151,18 @@ macro_rules! routines {
             }
 
             $(#[$feature])*
+            unsafe fn winograd_cotangent(tiles: &InputTiles, band: *const T, to: *mut T) {
+                // SAFETY: as above.
+                unsafe { transform::cotangent::<Vector>(tiles, band, to) }
+            }
+
+            $(#[$feature])*
+            unsafe fn winograd_gradient(windows: &Windows, products: *const T, to: *mut T) {
+                // SAFETY: as above.
+                unsafe { transform::gradient::<Vector>(windows, products, to) }
+            }
+
+            $(#[$feature])*
             unsafe fn dot(matrix: &Lines<T>, x: *const T, result: *mut T, result_stride: isize) {
                 // SAFETY: as above.
                 unsafe { vector::dot::<Vector>(matrix, x, result, result_stride) }
@@ -188,6 +206,8 @@ macro_rules! routines {
                 winograd_weights,
                 winograd_input,
                 winograd_output,
+                winograd_cotangent,
+                winograd_gradient,
                 dot,
                 dots,
                 combine,
