@@ -170,26 +170,7 @@ pub fn conv_operands(
     let operands = graph.operands(node);
     let x = strided(graph, operands[0], in_memory).ok_or(0usize)?;
     let kernel = strided(graph, operands[1], in_memory).ok_or(1usize)?;
-    let [x_shape, kernel_shape, shape] =
-        [operands[0], operands[1], node].map(|node| &graph.node(node).ty().shape);
-    let positions = |shape: &[usize]| shape[2..].iter().product::<usize>();
-    if is_scattered(&x, x_shape) {
-        return Err(0);
-    }
-    // A small kernel is packed once, whatever its order.
-    if positions(kernel_shape) > positions(shape) && is_scattered(&kernel, kernel_shape) {
-        return Err(1);
-    }
     Ok([x, kernel])
-}
-
-/// Whether neighbours in a row of an image are apart in memory because those of another axis are neighbours there: channels,
-/// where a model permutes them last. Read element by element, a depthwise convolution took twenty times as long as after
-/// writing them out.
-fn is_scattered(of: &Strided, shape: &[usize]) -> bool {
-    let last = shape.len() - 1;
-    let is_unit = |axis: usize| shape[axis] > 1 && of.strides[axis].abs() == 1;
-    shape[last] > 1 && !is_unit(last) && (0..last).any(is_unit)
 }
 
 /// Rows and columns of a contraction's result, in the order in which its regions are handed to the other members.

@@ -106,6 +106,9 @@ impl Tensor {
 
     /// Convolution over two spatial axes; see the module for shapes and errors.
     ///
+    /// With 3 by 3 windows that move by one element and 16 channels or more, compiled programs use Winograd's algorithm: sums
+    /// are rounded in another order, and an infinite input makes all outputs of its tiles of 2 by 2 NaN.
+    ///
     /// ```
     /// # use kiln::prelude::*;
     /// # let tracer = Tracer::new("conv");

@@ -38,8 +38,8 @@ const INPUT_BYTES: usize = 512 << 10;
 const PRODUCT_BYTES: usize = 256 << 10;
 /// The most bytes of transformed weights.
 const WEIGHT_BYTES: usize = 32 << 20;
-/// The least tiles in a block: vectors of them.
-const LEAST_VECTORS: usize = 2;
+/// The least tiles in a block, in vectors, whatever they take: the weights are read once for each block.
+const LEAST_VECTORS: usize = 8;
 /// The longest chain of additions, as in products: see there.
 const MOST_DEPTH: usize = 384;
 /// Positions of a window.
