@@ -296,7 +296,6 @@ fn small_images() {
     }
 }
 
-/// What decides whether columns are packed is the work, not whether the result is right: both ways are tested.
 /// Images whose channels are innermost, as a normalization over channels leaves them.
 #[test]
 fn channels_are_innermost() {
@@ -304,7 +303,8 @@ fn channels_are_innermost() {
     let depthwise = Layer { groups: 6, in_channels: 1, out_channels: 1, ..same };
     let crop = Layer { low: [0, -1, -2], high: [0, 1, 3], ..same };
     let volume = Layer { input: [4, 6, 9], kernel: [2, 3, 3], ..same };
-    let plain = [same, depthwise, crop, volume].map(|layer| layer.spec(FloatType::F32));
+    let tiles = Layer { in_channels: 16, out_channels: 17, ..same };
+    let plain = [same, depthwise, crop, volume, tiles].map(|layer| layer.spec(FloatType::F32));
     let weights = Layer { in_channels: 7, out_channels: 16, ..same };
     for mut spec in plain.into_iter().chain([gradient_of_the_weights(weights)]) {
         // What lies behind one another in an image: the images themselves, where they are the channels of a gradient.
@@ -320,6 +320,7 @@ fn channels_are_innermost() {
     }
 }
 
+/// What decides whether columns are packed is the work, not whether the result is right: both ways are tested.
 #[test]
 fn many_channels_and_narrow_images_are_packed() {
     let direct = |layer: Layer| {

@@ -83,7 +83,6 @@ impl Layout {
             || outer.output != 1
             || !is_three(rows)
             || !is_three(columns)
-            || columns.x != 1
             || depth < LEAST_CHANNELS
             || height < LEAST_CHANNELS
             || POSITIONS * depth * height * element_bytes > WEIGHT_BYTES

@@ -66,8 +66,6 @@ impl Layout {
             || outer.output != 1
             || !is_three(rows)
             || !is_three(columns)
-            || columns.x != 1
-            || columns.w != 1
             || spec.images < LEAST_CHANNELS
             || height < LEAST_CHANNELS
             || spec.in_channels == 0
