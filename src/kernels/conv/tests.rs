@@ -411,7 +411,7 @@ fn weights_of_few_channels_are_not_packed() {
 
 #[test]
 fn tiles_of_two_by_two() {
-    let many = Layer { images: 3, in_channels: 17, out_channels: 19, input: [1, 10, 12], ..PLAIN };
+    let many = Layer { images: 7, in_channels: 17, out_channels: 19, input: [1, 10, 12], ..PLAIN };
     let is_winograd = |layer: Layer| {
         matches!(Method::new(f32::routines(Isa::Portable), &layer.spec(FloatType::F32)), Method::Winograd(_))
     };
@@ -419,29 +419,31 @@ fn tiles_of_two_by_two() {
     assert!(!is_winograd(Layer { in_channels: 15, ..many }), "few channels");
     assert!(!is_winograd(Layer { input: [1, 5, 5], ..many }), "7 of 16 outputs are thrown away");
     assert!(!is_winograd(Layer { stride: [1, 2, 1], ..many }), "the window jumps");
+    assert!(!is_winograd(Layer { images: 6, ..many }), "few tiles");
     check(many);
-    for (pad, input) in [(1, [1, 4, 4]), (1, [1, 9, 7]), (2, [1, 15, 37]), (0, [1, 16, 72])] {
+    for (pad, input) in [(1, [1, 8, 10]), (1, [1, 9, 7]), (2, [1, 15, 37]), (0, [1, 16, 72])] {
         let padded = Layer { low: [0, pad, pad], high: [0, pad, pad], input, ..many };
         assert!(is_winograd(padded));
         check(padded);
         check(Layer { groups: 2, out_channels: 33, low: [0, pad + 1, pad - 1], ..padded });
     }
+    check(Layer { images: 0, ..many });
     // More channels than one block of them and than one block of depth, and images of one row of tiles.
-    check(Layer { images: 9, in_channels: 400, out_channels: 50, input: [1, 4, 6], ..many });
+    check(Layer { images: 65, in_channels: 400, out_channels: 20, input: [1, 4, 6], ..many });
 }
 
 /// What an output is made of does not overflow or vanish where the definition does not.
 #[test]
 fn tiles_of_any_size_of_numbers() {
-    let layer = Layer { images: 1, in_channels: 16, out_channels: 16, input: [1, 10, 10], ..PLAIN };
+    let layer = Layer { images: 1, in_channels: 16, out_channels: 16, input: [1, 26, 26], ..PLAIN };
     let spec = layer.spec(FloatType::F32);
     for scale in [1e-30_f32, 1e30] {
-        let x: Vec<f32> = numbers::<f32>(16 * 100, 3).iter().map(|x| x * scale).collect();
+        let x: Vec<f32> = numbers::<f32>(16 * 26 * 26, 3).iter().map(|x| x * scale).collect();
         let w = numbers::<f32>(16 * 16 * 9, 4);
         for isa in Isa::available() {
-            let y = run(isa, &spec, [(&x, 0), (&w, 0)], 16 * 64);
+            let y = run(isa, &spec, [(&x, 0), (&w, 0)], 16 * 24 * 24);
             for (position, &y) in y.iter().enumerate() {
-                let exact = reference(&spec, [(&x, 0), (&w, 0)], [0, position / 64, position % 64]);
+                let exact = reference(&spec, [(&x, 0), (&w, 0)], [0, position / 576, position % 576]);
                 let error = (f64::from(y) - exact).abs() / f64::from(scale);
                 assert!(error <= f32::TOLERANCE * 145.0, "{y} for {exact} on {isa}");
             }
@@ -454,11 +456,11 @@ fn gradients_of_weights_by_tiles() {
     let is_winograd = |spec: &ConvSpec| {
         matches!(Method::new(f32::routines(Isa::Portable), spec), Method::WinogradGradient(_))
     };
-    let many = Layer { images: 3, in_channels: 17, out_channels: 33, ..PLAIN };
+    let many = Layer { images: 22, in_channels: 17, out_channels: 33, ..PLAIN };
     let few = gradient_of_the_weights(Layer { out_channels: 15, input: [1, 12, 12], ..many });
     assert!(!is_winograd(&few));
     // The last needs more than one block of tiles.
-    let cases = [(0, [1, 9, 10]), (1, [1, 7, 8]), (2, [1, 6, 13]), (0, [1, 4, 6]), (1, [1, 40, 50])];
+    let cases = [(0, [1, 9, 10]), (1, [1, 7, 8]), (2, [1, 6, 13]), (0, [1, 4, 14]), (1, [1, 40, 50])];
     for (pad, input) in cases {
         let spec = gradient_of_the_weights(Layer { low: [0, pad, pad], high: [0, pad, pad], input, ..many });
         assert!(is_winograd(&spec));

@@ -36,6 +36,8 @@ const LEAST_CHANNELS: usize = 16;
 const INPUT_BYTES: usize = 512 << 10;
 /// Bytes of the products that are transformed back at once.
 const PRODUCT_BYTES: usize = 256 << 10;
+/// The least tiles of all images: transforming large weights takes as long as some 60 tiles save.
+const LEAST_TILES: usize = 128;
 /// The most bytes of transformed weights.
 const WEIGHT_BYTES: usize = 32 << 20;
 /// The least tiles in a block, in vectors, whatever they take: the weights are read once for each block.
@@ -90,12 +92,12 @@ impl Layout {
             return None;
         }
         let tiles = [rows.output.div_ceil(2), columns.output.div_ceil(2)];
-        if !fits(tiles, rows.output * columns.output) {
+        if !fits(tiles, rows.output * columns.output) || spec.images * tiles[0] * tiles[1] < LEAST_TILES {
             return None;
         }
         let lanes = routines.lanes;
         let most_tiles = (INPUT_BYTES / element_bytes / (POSITIONS * depth)).max(LEAST_VECTORS * lanes);
-        let block_rows = (most_tiles / tiles[1]).clamp(1, spec.images * tiles[0]);
+        let block_rows = (most_tiles / tiles[1]).min(spec.images * tiles[0]).max(1);
         let width = (block_rows * tiles[1]).next_multiple_of(lanes);
         let tile_rows = routines.tiles.rows();
         let at_once = PRODUCT_BYTES / element_bytes / (POSITIONS * width);

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::transform::{POSITIONS, Tiles, Windows};
-use super::{LEAST_CHANNELS, MOST_DEPTH, WINDOW, fits, images, transform_input};
+use super::{LEAST_CHANNELS, LEAST_TILES, MOST_DEPTH, WINDOW, fits, images, transform_input};
 use crate::kernels::conv::band::{Band, Rows};
 use crate::kernels::conv::{Axis, ConvSpec, Convolution, SPATIAL_AXES};
 use crate::kernels::gemm::nest::Product;
@@ -68,7 +68,7 @@ impl Layout {
             || !is_three(columns)
             || spec.images < LEAST_CHANNELS
             || height < LEAST_CHANNELS
-            || spec.in_channels == 0
+            || spec.in_channels * tiles[0] * tiles[1] < LEAST_TILES
             || !fits(tiles, rows.kernel * columns.kernel)
             || POSITIONS * width * height * element_bytes > PRODUCT_BYTES
         {
