@@ -4,6 +4,11 @@
 use crate::runtime::{AlignedBuffer, advise_large_pages};
 use kiln_ir::data::Storage;
 use kiln_ir::{DType, TensorData, TensorType};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Bytes of a state that several threads write: for less, starting them takes a share of the time.
+const LARGE: usize = 64 << 20;
 
 /// One buffer per state input of a program, in the order of the inputs.
 pub struct State {
@@ -18,13 +23,28 @@ impl State {
         State { buffers, types: types.to_vec() }
     }
 
-    /// Values of these types, each written over zeros by `write`.
-    pub(crate) fn written(types: &[TensorType], mut write: impl FnMut(usize, &mut [u8])) -> State {
+    /// Values of these types, each written over zeros by `write`: large states on all cores, since the system takes its time to
+    /// give the memory.
+    pub(crate) fn written(types: &[TensorType], write: impl Fn(usize, &mut [u8]) + Sync) -> State {
         let mut state = State::new(types);
-        for (i, buffer) in state.buffers.iter_mut().enumerate() {
-            buffer.populate();
-            write(i, buffer.as_mut_slice());
-        }
+        let n_bytes: usize = types.iter().map(TensorType::n_bytes).sum();
+        let n_threads =
+            if n_bytes < LARGE { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
+        let buffers = Mutex::new(state.buffers.iter_mut().enumerate());
+        let work = || {
+            loop {
+                let next = buffers.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((i, buffer)) = next else { return };
+                buffer.populate();
+                write(i, buffer.as_mut_slice());
+            }
+        };
+        thread::scope(|scope| {
+            // Where the system gives no thread, this one does it all.
+            let more = (1..n_threads).map(|_| thread::Builder::new().spawn_scoped(scope, work));
+            more.for_each(drop);
+            work();
+        });
         state
     }
 
