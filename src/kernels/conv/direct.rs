@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use super::band::{Band, Rows};
-use super::{Axis, ConvSpec, Convolution, SPATIAL_AXES};
+use super::{Axis, ConvSpec, Convolution, MOST_DEPTH, SPATIAL_AXES};
 use crate::kernels::gemm::nest;
 use crate::kernels::gemm::nest::Product;
 use crate::kernels::gemm::tile::Target;
@@ -32,8 +32,6 @@ const WEIGHT_BYTES: usize = 512 << 10;
 const LEAST_ROWS: usize = 4;
 /// Bytes of a region that is finished at once: written and still in the second cache.
 const REGION_BYTES: usize = 128 << 10;
-/// The longest chain of additions, as in products: see there.
-const MOST_DEPTH: usize = 384;
 
 /// How a convolution is done this way. All sizes are in elements.
 pub(super) struct Layout {

@@ -30,6 +30,12 @@ pub(super) mod winograd;
 /// The most spatial axes.
 pub const SPATIAL_AXES: usize = 3;
 
+/// The longest chain of additions, as in products: see there.
+const MOST_DEPTH: usize = 384;
+
+/// The most rows of a tile whose rows are at any place: each needs a register for its address.
+const BROADCAST_ROWS: usize = 9;
+
 /// A spatial axis of a convolution. The padding at its end is what the extent of the output needs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::band::{Band, Rows};
-use super::{Axis, ConvSpec, Convolution, SPATIAL_AXES};
+use super::{Axis, BROADCAST_ROWS, ConvSpec, Convolution, MOST_DEPTH, SPATIAL_AXES};
 use crate::kernels::gemm::nest::{self, Product};
 use crate::kernels::gemm::tile::Target;
 use crate::kernels::gemm::{Element, Routines};
@@ -25,10 +25,6 @@ const RESULT_BYTES: usize = 1 << 20;
 const MOST_CHANNELS: usize = 256;
 /// The least positions of the kernel: fewer would be blocks of little depth.
 const LEAST_DEPTH: usize = 64;
-/// The longest chain of additions, as in products: see there.
-const MOST_DEPTH: usize = 384;
-/// Rows of a tile. Each needs a register for its address.
-const TILE_ROWS: usize = 9;
 
 /// How a convolution is done this way. All sizes are in elements.
 pub(super) struct Layout {
@@ -76,7 +72,7 @@ impl Layout {
         let scratch = [planes * band.count * band.width, block_rows * columns.kernel * channels, results]
             .map(|elements| (elements + tile_columns).next_multiple_of(line));
         Some(Layout {
-            tile_rows: routines.tiles.rows().min(TILE_ROWS),
+            tile_rows: routines.tiles.rows().min(BROADCAST_ROWS),
             tile_columns,
             block_rows,
             band,
@@ -229,7 +225,7 @@ impl<T: Element> Weights<'_, T> {
         let tile_rows = self.columns.len().div_ceil(self.columns.len().div_ceil(self.layout.tile_rows));
         let width = self.width();
         for columns in self.tiles(self.columns.clone(), tile_rows) {
-            let mut offsets = [0; TILE_ROWS];
+            let mut offsets = [0; BROADCAST_ROWS];
             for (offset, column) in offsets.iter_mut().zip(columns.clone()) {
                 *offset = self.offset(column);
             }

@@ -20,7 +20,7 @@
 use std::ops::Range;
 
 use super::band::{Band, Rows};
-use super::{Axis, ConvSpec, Convolution};
+use super::{Axis, ConvSpec, Convolution, MOST_DEPTH};
 use crate::kernels::gemm::nest::Product;
 use crate::kernels::gemm::tile::Target;
 use crate::kernels::gemm::{Element, Routines};
@@ -42,8 +42,6 @@ const LEAST_TILES: usize = 128;
 const WEIGHT_BYTES: usize = 32 << 20;
 /// The least tiles in a block, in vectors, whatever they take: the weights are read once for each block.
 const LEAST_VECTORS: usize = 8;
-/// The longest chain of additions, as in products: see there.
-const MOST_DEPTH: usize = 384;
 /// Positions of a window.
 const WINDOW: usize = 9;
 

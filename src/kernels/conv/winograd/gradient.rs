@@ -13,9 +13,9 @@
 use std::ops::Range;
 
 use super::transform::{POSITIONS, Tiles, Windows};
-use super::{LEAST_CHANNELS, LEAST_TILES, MOST_DEPTH, WINDOW, fits, images, transform_input};
+use super::{LEAST_CHANNELS, LEAST_TILES, WINDOW, fits, images, transform_input};
 use crate::kernels::conv::band::{Band, Rows};
-use crate::kernels::conv::{Axis, ConvSpec, Convolution, SPATIAL_AXES};
+use crate::kernels::conv::{Axis, BROADCAST_ROWS, ConvSpec, Convolution, MOST_DEPTH, SPATIAL_AXES};
 use crate::kernels::gemm::nest::Product;
 use crate::kernels::gemm::pack::Source;
 use crate::kernels::gemm::tile::Target;
@@ -28,8 +28,6 @@ const BLOCK_BYTES: usize = 1 << 20;
 const LEAST_DEPTH: usize = 128;
 /// The most bytes of products.
 const PRODUCT_BYTES: usize = 32 << 20;
-/// Rows of a tile of the products. Each needs a register for its address.
-const TILE_ROWS: usize = 9;
 
 /// How a gradient is computed this way. All sizes are in elements.
 pub(in crate::kernels::conv) struct Layout {
@@ -92,7 +90,7 @@ impl Layout {
             tiles,
             block_rows,
             depth,
-            tile_rows: routines.tiles.rows().min(TILE_ROWS),
+            tile_rows: routines.tiles.rows().min(BROADCAST_ROWS),
             tile_columns,
             width,
             planes,
@@ -241,7 +239,7 @@ impl<T: Element> Gradient<'_, T> {
         let (routines, layout) = (self.convolution.routines, self.layout);
         let (height, width) = (self.outputs.len(), self.inputs.len());
         let tile_rows = height.div_ceil(height.div_ceil(layout.tile_rows));
-        let offsets: [isize; TILE_ROWS] = std::array::from_fn(|i| (i * layout.depth) as isize);
+        let offsets: [isize; BROADCAST_ROWS] = std::array::from_fn(|i| (i * layout.depth) as isize);
         for position in 0..POSITIONS {
             let [u, z, m] = layout.planes.map(|plane| plane * position);
             for column in (0..width).step_by(layout.tile_columns) {
