@@ -68,6 +68,9 @@ pub struct Emitter<'a, 'f> {
     /// Values that do not change along the vector axis, and their splats, as far as computed.
     pub uniform: HashMap<ValueId, Value>,
     pub splats: HashMap<ValueId, Value>,
+    /// While such a value is computed, those that it is made of: they come one after the other, so that each can be used by
+    /// all that follow. Without it a chain of values that each use the last one several times would double at each.
+    pub chain: Option<HashMap<ValueId, Value>>,
     /// Where block primitives and accumulators have their results.
     pub slots: HashMap<ValueId, Slot>,
     /// Registers of the accumulators of reductions, in use while their phase runs.
@@ -119,13 +122,19 @@ impl<'f> Emitter<'_, 'f> {
 
     /// A value that does not change along the vector axis.
     pub fn uniform(&mut self, id: ValueId) -> Value {
-        if let Some(&value) = self.uniform.get(&id) {
+        if let Some(&value) = self.uniform.get(&id).or_else(|| self.chain.as_ref()?.get(&id)) {
             return value;
         }
+        let is_last = self.chain.is_none();
+        self.chain.get_or_insert_default();
         let zero = self.b.ins().iconst(I64, 0);
         let mut at = At { lanes: 1, position: zero, offset: 0, block: zero, values: HashMap::new() };
         let value = self.compute(&mut at, id);
-        // Not remembered: the place may not dominate later uses. `prepare` fills the table where it does.
+        // Not remembered any longer: the place may not dominate later uses. `prepare` fills the table where it does.
+        match &mut self.chain {
+            Some(chain) if !is_last => _ = chain.insert(id, value),
+            chain => *chain = None,
+        }
         value
     }
 

@@ -80,6 +80,7 @@ pub fn emit(
         index: vec![None; body.axes.len()],
         overrides: HashMap::new(),
         uniform: HashMap::new(),
+        chain: None,
         splats: HashMap::new(),
         slots: HashMap::new(),
         accumulators: HashMap::new(),

@@ -3,7 +3,8 @@
 
 use kiln::compile::{CompileOptions, compile};
 use kiln::kernels::isa::Isa;
-use kiln_ir::parse;
+use kiln::state::State;
+use kiln_ir::{TensorData, parse};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -82,4 +83,17 @@ fn dropout_is_drawn_and_applied_in_vectors() {
     if let Some(found) = instructions(text) {
         insta::assert_snapshot!(found);
     }
+}
+
+/// Each value uses the last one twice: written out they would be 2^64.
+#[test]
+fn what_a_chain_of_single_values_uses_twice_is_computed_once() {
+    let steps = (0..64).fold(String::new(), |mut text, i| {
+        writeln!(text, "%x{}: f32[] = mul %x{i}, %x{i}", i + 1).expect("writing to a string cannot fail");
+        text
+    });
+    let text = format!("graph chain(%x0: f32[]) {{\n{steps}return %x64\n}}");
+    let mut executable = compile(parse(&text).unwrap(), &CompileOptions::new(0, 1).unwrap());
+    executable.run(&mut State::new(&[]), &[&TensorData::scalar(-1f32)]);
+    assert_eq!(executable.output(0).to_f64_vec(), [1.0]);
 }
