@@ -117,4 +117,36 @@ mod tests {
           }
         ");
     }
+    #[test]
+    fn what_windows_put_stays_where_elements_differ_or_are_padding() {
+        assert_snapshot!(check(&Simplify, "
+            graph f(%x: f32[1, 2, 6, 6], %u: f32[1, 2, 3, 3], %bounds: f32[1, 2, 6, 6], %v: f32[1, 2, 4, 4]) {
+                %put: f32[1, 2, 6, 6] = window_put %x, %u { sizes = [2, 2], strides = [2, 2] }
+                %on: bool[1, 2, 6, 6] = gt %x, %bounds
+                %zero: f32[1, 2, 6, 6] = fill { value = 0.0 }
+                %other_bounds: f32[1, 2, 6, 6] = select %on, %put, %zero
+                %other: f32[1, 2, 6, 6] = window_put %bounds, %u { sizes = [2, 2], strides = [2, 2] }
+                %k: f32[1, 2, 6, 6] = fill { value = 1.0 }
+                %above: bool[1, 2, 6, 6] = gt %bounds, %k
+                %other_fill: f32[1, 2, 6, 6] = select %above, %other, %k
+                %padded: f32[1, 2, 6, 6] = window_put %x, %v { sizes = [2, 2], strides = [2, 2], padding = [1:1, 1:1] }
+                %of_padding: f32[2] = reduce_sum %padded { axes = [0, 2, 3] }
+                return %other_bounds, %other_fill, %of_padding
+            }
+        "), @"unchanged");
+    }
+
+    #[test]
+    fn what_windows_put_stays_where_it_is_used_twice_or_summed_in_part() {
+        assert_snapshot!(check(&Simplify, "
+            graph f(%x: f32[1, 2, 6, 6], %u: f32[1, 2, 3, 3]) {
+                %put: f32[1, 2, 6, 6] = window_put %x, %u { sizes = [2, 2], strides = [2, 2] }
+                %zero: f32[1, 2, 6, 6] = fill { value = 0.0 }
+                %on: bool[1, 2, 6, 6] = gt %x, %zero
+                %y: f32[1, 2, 6, 6] = select %on, %put, %zero
+                %rows: f32[1, 2, 6] = reduce_sum %put { axes = [3] }
+                return %y, %rows
+            }
+        "), @"unchanged");
+    }
 }
