@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::feed::Size;
-use super::names::{NameParser, Named};
+use super::names::{NameParser, Named, of_variant};
 use super::recipe::{AnyRecipe, Program, Recipes};
 use super::train::{EXAMPLES, Example, named};
 use super::workloads::ModelWorkload;
@@ -38,7 +38,7 @@ static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
         source: Source::Example(example),
     };
     let of_workload = |workload: ModelWorkload| {
-        let [name, about] = workload.name_and_about();
+        let [name, about] = of_variant(&workload);
         let (name, about) = match named(&name) {
             // The workload is the step of the example.
             Some(_) if workload.is_example() => return None,

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Arg, Command};
+use clap::{Arg, Command, ValueEnum};
 use std::ffi::OsStr;
 
 /// What is known by a name.
@@ -56,6 +56,13 @@ impl<T: Named> TypedValueParser for NameParser<T> {
         let value = |of: &'static T| PossibleValue::new(of.name()).aliases(of.alias()).help(of.about());
         Some(Box::new((self.all)().iter().map(value)))
     }
+}
+
+/// The name of a variant, and what it is.
+pub(crate) fn of_variant(variant: &impl ValueEnum) -> [String; 2] {
+    let value = variant.to_possible_value().expect("no variant is hidden");
+    let about = value.get_help().map(ToString::to_string);
+    [value.get_name().to_string(), about.unwrap_or_default()]
 }
 
 /// Names from the nearest to the farthest. Those that contain the given one, or are part of it, are nearer than any other.

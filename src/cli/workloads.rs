@@ -78,13 +78,6 @@ impl ModelWorkload {
     pub fn is_example(self) -> bool {
         matches!(self, ModelWorkload::Xor | ModelWorkload::Mlp | ModelWorkload::Cnn)
     }
-
-    /// The name on the command line, and what it is.
-    pub fn name_and_about(self) -> [String; 2] {
-        let value = self.to_possible_value().expect("no workload is hidden");
-        let about = value.get_help().map(ToString::to_string);
-        [value.get_name().to_string(), about.unwrap_or_default()]
-    }
 }
 
 fn lstm() -> Recipe<CharLstm> {

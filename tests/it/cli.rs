@@ -52,7 +52,7 @@ fn arguments_that_make_no_sense_are_refused() {
         (&["train", "--epochs", "many"], "--epochs"),
         (&["dump", "xor", "--stage", "soup"], "schedule"),
         (&["dump", "xor", "--stage", "dot", "--after", "simplify"], "--after"),
-        (&["bench", "gpt5"], "matmul-1024"),
+        (&["bench", "matmul-1042"], "there is no workload `matmul-1042`, but matmul-1024, "),
         (&["frobnicate"], "frobnicate"),
     ] {
         let (out, err) = kiln(2, arguments);

@@ -15,21 +15,22 @@ mod workload;
 
 use super::error::CliError;
 use super::files::check_writable;
+use super::names::{NameParser, Named};
 use super::options::threads;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use measure::measure;
 use record::Record;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use workload::{Way, Workload};
+use workload::{WORKLOADS, Way, Workload};
 
 /// What `kiln bench` takes.
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
     /// The workloads; all of them unless some are given.
-    #[arg(value_enum, value_name = "WORKLOAD")]
-    workloads: Vec<Workload>,
+    #[arg(value_parser = NameParser { what: "workload", all: || &WORKLOADS }, value_name = "WORKLOAD")]
+    workloads: Vec<&'static Workload>,
     /// Numbers of threads, separated by commas; with fewer than there are cores, only as many cores are used.
     #[arg(long, value_delimiter = ',', default_values_t = [1u16, 2], value_parser = threads())]
     threads: Vec<u16>,
@@ -50,7 +51,7 @@ const RECORD: &str = "RECORD ";
 /// Measures and prints a table.
 pub(crate) fn run(arguments: &BenchArguments, out: &mut impl Write) -> Result<(), CliError> {
     let workloads = match arguments.workloads.is_empty() {
-        true => Workload::value_variants().to_vec(),
+        true => WORKLOADS.iter().collect(),
         false => arguments.workloads.clone(),
     };
     if arguments.one {
@@ -82,10 +83,10 @@ pub(crate) fn run(arguments: &BenchArguments, out: &mut impl Write) -> Result<()
 }
 
 /// One measurement in a process of its own, or why there is none.
-fn measure_apart(workload: Workload, threads: u16, eager: bool) -> Result<Record, String> {
+fn measure_apart(workload: &Workload, threads: u16, eager: bool) -> Result<Record, String> {
     let program = std::env::current_exe().map_err(|error| format!("the program cannot be found: {error}"))?;
     let mut command = Command::new(program);
-    command.args(["bench", "--one", &workload.name(), "--threads", &threads.to_string()]);
+    command.args(["bench", "--one", workload.name(), "--threads", &threads.to_string()]);
     if eager {
         command.arg("--eager");
     }
@@ -101,7 +102,7 @@ fn measure_apart(workload: Workload, threads: u16, eager: bool) -> Result<Record
 
 /// One measurement in this process.
 fn measure_here(
-    workload: Workload,
+    workload: &Workload,
     arguments: &BenchArguments,
     out: &mut impl Write,
 ) -> Result<(), CliError> {

@@ -4,6 +4,7 @@ use super::measure::Measured;
 use super::workload::Workload;
 use crate::atomic_file;
 use crate::cli::error::CliError;
+use crate::cli::names::Named;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::path::Path;
@@ -18,7 +19,7 @@ impl Record {
     /// What stands above the lines that records print as.
     pub const HEADLINE: &str = "workload           contender  threads   median ms      min ms  spread   first ms  peak MB    GFLOP/s     GB/s  wait  value";
 
-    pub fn new(workload: Workload, contender: &str, threads: usize, measured: &Measured) -> Record {
+    pub fn new(workload: &Workload, contender: &str, threads: usize, measured: &Measured) -> Record {
         let median = measured.median();
         let work = workload.work();
         let rate = |per_step: Option<f64>| per_step.map(|work| rounded(work / median / 1e9, 3));

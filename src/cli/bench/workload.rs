@@ -8,20 +8,37 @@ use super::measure::Running;
 use super::model;
 use super::work::Work;
 use crate::cli::error::CliError;
+use crate::cli::names::{Named, of_variant};
 use crate::cli::workloads::ModelWorkload;
 use crate::trainer::TrainerBuilder;
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use std::sync::LazyLock;
 
 /// A workload by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Workload {
+#[derive(Debug)]
+pub(super) struct Workload {
+    name: String,
+    about: String,
+    subject: Subject,
+}
+
+/// What a workload measures.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
     /// A step of training, or a prediction.
     Model(ModelWorkload),
     /// A kernel alone.
     Kernel(KernelWorkload),
 }
+
+/// All workloads: models first.
+pub(super) static WORKLOADS: LazyLock<Vec<Workload>> = LazyLock::new(|| {
+    let workload = |[name, about]: [String; 2], subject| Workload { name, about, subject };
+    let models = ModelWorkload::value_variants().iter();
+    let models = models.map(|&model| workload(of_variant(&model), Subject::Model(model)));
+    let kernels = KernelWorkload::value_variants().iter();
+    models.chain(kernels.map(|&kernel| workload(of_variant(&kernel), Subject::Kernel(kernel)))).collect()
+});
 
 /// How a workload is computed.
 #[derive(Clone, Copy, Debug)]
@@ -39,47 +56,38 @@ impl Way {
     }
 }
 
-impl ValueEnum for Workload {
-    fn value_variants<'a>() -> &'a [Workload] {
-        static ALL: LazyLock<Vec<Workload>> = LazyLock::new(|| {
-            let models = ModelWorkload::value_variants().iter().map(|&model| Workload::Model(model));
-            let kernels = KernelWorkload::value_variants().iter().map(|&kernel| Workload::Kernel(kernel));
-            models.chain(kernels).collect()
-        });
-        &ALL
+impl Named for Workload {
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        match self {
-            Workload::Model(model) => model.to_possible_value(),
-            Workload::Kernel(kernel) => kernel.to_possible_value(),
-        }
+    fn alias(&self) -> Option<&str> {
+        None
+    }
+
+    fn about(&self) -> &str {
+        &self.about
     }
 }
 
 impl Workload {
-    /// The name in records and on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
-    }
-
     /// Work of one step.
-    pub fn work(self) -> Work {
-        match self {
-            Workload::Model(model) => model.work(),
-            Workload::Kernel(kernel) => kernel.work(),
+    pub fn work(&self) -> Work {
+        match self.subject {
+            Subject::Model(model) => model.work(),
+            Subject::Kernel(kernel) => kernel.work(),
         }
     }
 
     /// Prepares the workload's data and hands it, not yet compiled, to `measure`.
     pub fn run<R>(
-        self,
+        &self,
         way: Way,
         measure: impl FnOnce(&mut dyn Running) -> Result<R, CliError>,
     ) -> Result<R, CliError> {
-        match self {
-            Workload::Model(workload) => model::run(workload, way, measure),
-            Workload::Kernel(kernel) => kernel.run(&self.name(), way, measure),
+        match self.subject {
+            Subject::Model(workload) => model::run(workload, way, measure),
+            Subject::Kernel(kernel) => kernel.run(&self.name, way, measure),
         }
     }
 }
@@ -87,14 +95,15 @@ impl Workload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::names::find;
     use std::collections::BTreeSet;
 
     #[test]
     fn each_workload_has_a_name_of_its_own() {
-        let names: BTreeSet<String> = Workload::value_variants().iter().map(|of| of.name()).collect();
-        assert_eq!(names.len(), Workload::value_variants().len());
+        let names: BTreeSet<&str> = WORKLOADS.iter().map(Named::name).collect();
+        assert_eq!(names.len(), WORKLOADS.len());
         for name in ["mlp", "gpt2-infer", "resnet18", "matmul-1024", "attention"] {
-            assert_eq!(Workload::from_str(name, false).unwrap().name(), name);
+            assert!(find(&WORKLOADS, name).is_some(), "{name}");
         }
     }
 }
