@@ -2,8 +2,8 @@
 //!
 //! Each loss is a small value with PyTorch's options, names and defaults: `Huber::new().delta(2.0)`, applied by its method
 //! `of(prediction, target)`; the most frequent ones are functions too ([`mse`], [`cross_entropy`], ...), with the
-//! default options. What becomes of the losses of single elements or samples is an option as well, [`Reduction`]. Where no
-//! other source of a formula is named, it is the documentation of the loss of the same name in `torch.nn`.
+//! default options. What becomes of the losses of single elements or samples is an option as well, [`Reduction`]. Bishop is
+//! Bishop, *Pattern Recognition and Machine Learning*, 2006.
 //!
 //! Errors: a prediction and a target that do not fit: unless a loss says otherwise their shapes must be equal, not only
 //! broadcast to one, which would silently compare each sample with all others.

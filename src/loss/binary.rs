@@ -7,7 +7,7 @@ losses! {
     /// Binary cross entropy of probabilities: `-target log(p) - (1 - target) log(1 - p)`, each logarithm at least -100.
     ///
     /// Shapes: both alike -> `[]`. For the result of a sigmoid use [`BceWithLogits`] on its operand, which loses no
-    /// digits.
+    /// digits. Source: Bishop, equation 4.90; the bound of the logarithms is PyTorch's.
     Bce {
         /// A factor for each element, which broadcasts.
         weight: Option<Weight> = None,
@@ -15,7 +15,7 @@ losses! {
 
     /// Binary cross entropy of `sigmoid(z)`: `log(1 + e^z) - target z`, which neither overflows nor loses digits.
     ///
-    /// Shapes: both alike -> `[]`.
+    /// Shapes: both alike -> `[]`. Source: Bishop, equations 4.59 and 4.90.
     BceWithLogits {
         /// A factor for each element, which broadcasts.
         weight: Option<Weight> = None,
@@ -25,7 +25,8 @@ losses! {
 
     /// The mean over the classes (the last axis) of the binary cross entropies of `sigmoid(z)`.
     ///
-    /// Shapes: `z` and `target`: `[.., classes]` -> `[]`.
+    /// Shapes: `z` and `target`: `[.., classes]` -> `[]`. Source: Bishop, equation 4.90, for each class by itself (binary
+    /// relevance: Zhang and Zhou, *A Review on Multi-Label Learning Algorithms*, 2014).
     MultiLabelSoftMargin {
         /// A factor for each class.
         weight: Option<Weight> = None,
@@ -33,7 +34,7 @@ losses! {
 
     /// The logistic loss of targets -1 and 1: `log(1 + e^(-target z))`.
     ///
-    /// Shapes: both alike -> `[]`.
+    /// Shapes: both alike -> `[]`. Source: Bishop, section 7.1.2.
     SoftMargin {}
 }
 

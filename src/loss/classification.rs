@@ -13,6 +13,7 @@ losses! {
     ///
     /// With `p = softmax(logits)` the loss of a sample is `-weight[label] log p[label]`, and the mean divides by the sum
     /// of the weights of the labels; of probabilities `q` it is `-sum(weight q log p)`, and the mean is over samples.
+    /// Source: Bishop, equations 4.104 and 4.108.
     CrossEntropy {
         /// A factor for each class.
         weight: Option<Weight> = None,
@@ -26,7 +27,8 @@ losses! {
 
     /// Negative log likelihood: of each sample, minus the log probability of its label.
     ///
-    /// Shapes: as [`CrossEntropy`], with log probabilities in place of logits. Labels are integers.
+    /// Shapes: as [`CrossEntropy`], with log probabilities in place of logits. Labels are integers. The loss of a sample is
+    /// `-weight[label] log_p[label]`. Source: Bishop, equation 4.108.
     Nll {
         /// A factor for each class.
         weight: Option<Weight> = None,

@@ -6,7 +6,8 @@ use crate::tensor::Tensor;
 losses! {
     /// Of pairs of vectors (the last axis): `1 - cos` where the target is 1, `max(cos - margin, 0)` where it is -1.
     ///
-    /// Shapes: `[.., n]` twice with `target: [..]` -> `[]`.
+    /// Shapes: `[.., n]` twice with `target: [..]` -> `[]`. Source: after Hadsell, Chopra, LeCun, *Dimensionality Reduction by
+    /// Learning an Invariant Mapping*, 2006, with cosines in place of distances.
     CosineEmbedding {
         /// The cosine that pairs which are not alike may have; 0 unless it is set.
         margin: f64 = 0.0,
@@ -31,7 +32,8 @@ losses! {
     /// Of pairs of scores that should be in an order: `max(-target (a - b) + margin, 0)`; a target of 1 says that `a` is
     /// the greater one, -1 that `b` is.
     ///
-    /// Shapes: all three broadcast to one -> `[]`.
+    /// Shapes: all three broadcast to one -> `[]`. Source: Herbrich, Graepel, Obermayer, *Large Margin Rank Boundaries for
+    /// Ordinal Regression*, 2000.
     MarginRanking {
         /// The distance that the scores should have; 0 unless it is set.
         margin: f64 = 0.0,

@@ -17,7 +17,7 @@ losses! {
     /// Negative log likelihood of counts that follow a Poisson distribution: `e^y - target y` of the logarithm of its
     /// rate, or `y - target log(y + eps)` of the rate.
     ///
-    /// Shapes: both alike -> `[]`.
+    /// Shapes: both alike -> `[]`. Source: McCullagh and Nelder, *Generalized Linear Models*, second edition, 1989, chapter 6.
     PoissonNll {
         /// Whether the prediction is the logarithm of the rate; it is unless this is set to `false`.
         log_input: bool = true,

@@ -7,7 +7,8 @@ use kiln_ir::{DType, TypeError};
 losses! {
     /// Of distances: the distance itself where the target is 1, `max(margin - distance, 0)` where it is -1.
     ///
-    /// Shapes: both broadcast to one -> `[]`.
+    /// Shapes: both broadcast to one -> `[]`. Source: after Hadsell, Chopra, LeCun, *Dimensionality Reduction by Learning an
+    /// Invariant Mapping*, 2006, whose distances are squared.
     HingeEmbedding {
         /// The distance asked for; 1 unless it is set.
         margin: f64 = 1.0,
@@ -31,6 +32,8 @@ losses! {
     /// classes `i` that are no label, and divided by the number of classes.
     ///
     /// Shapes: `y` and `label`: `[n, classes]`, or `[classes]` -> `[]`. A row of labels ends at the first negative one.
+    /// Source: Elisseeff and Weston, *A Kernel Method for Multi-Labelled Classification*, 2001, for the pairs; the division
+    /// is PyTorch's.
     MultiLabelMargin {}
 }
 

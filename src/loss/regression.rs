@@ -6,12 +6,13 @@ use crate::tensor::Tensor;
 losses! {
     /// Mean squared error: `(y - target)^2`.
     ///
-    /// Shapes: both alike -> `[]`. Source: as `torch.nn.MSELoss`.
+    /// Shapes: both alike -> `[]`. Source: Bishop, equation 1.2, without the factor 1/2.
     Mse {}
 
     /// Mean absolute error: `|y - target|`.
     ///
-    /// Shapes: both alike -> `[]`. Source: as `torch.nn.L1Loss`.
+    /// Shapes: both alike -> `[]`. Source: Koenker and Bassett, *Regression Quantiles*, 1978, for the
+    /// median.
     L1 {}
 
     /// Squared below a distance of `delta`, linear above: `d^2 / 2`, and `delta (d - delta / 2)`.

@@ -1,5 +1,6 @@
 //! Activation layers, with PyTorch's names. Where a function has numbers to choose they are fields, and `Default` gives
-//! those of PyTorch. Formulas and sources are those of the [`Tensor`] methods.
+//! those of PyTorch. Formulas, shapes (the result alike, unless the method says otherwise) and sources are those of the
+//! [`Tensor`] methods.
 
 use super::simple::layers;
 use super::{Init, Model, Param};
@@ -45,6 +46,7 @@ layers! {
     /// [`Tensor::threshold`] as a layer, with the threshold and what replaces the elements up to it.
     Threshold(threshold: f64, value: f64) => threshold;
     /// [`Tensor::heaviside`] as a layer, with the value at 0: the perceptron's step. Nothing can be learned through it.
+    /// Source: Rosenblatt, *The Perceptron*, 1958.
     Step(at_zero: f64) => heaviside;
     /// [`Tensor::sigmoid`] as a layer.
     Sigmoid => sigmoid;
@@ -87,7 +89,9 @@ defaults! {
     Glu(-1);
 }
 
-/// Softmax over the channels of an image (axis -3), at each of its places.
+/// Softmax over the channels of an image (axis -3), at each of its places; see [`Tensor::softmax`].
+///
+/// Shapes: `[.., c, height, width]`, the result alike.
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax2d;
 crate::parameters!(Softmax2d {});
@@ -101,7 +105,7 @@ impl Model for Softmax2d {
 
 /// A rectifier with learned slopes below 0, one for all channels (axis 1) or one for each; see [`Tensor::prelu`].
 ///
-/// Parameters: `weight: [n]`, 0.25 to begin with. Source: He and others, *Delving Deep into Rectifiers*, 2015.
+/// Parameters: `weight: [n]`, 0.25 to begin with. Shapes: `[n, c, ..]` or any for one slope, the result alike. Source: He and others, *Delving Deep into Rectifiers*, 2015.
 #[derive(Debug)]
 pub struct Prelu {
     /// The slopes.

@@ -3,7 +3,7 @@
 use super::{Init, Model, Param};
 use crate::tensor::Tensor;
 
-/// A row of a table for each index.
+/// A row of a table for each index: `weight[i]` for an index `i`.
 ///
 /// Parameter: `weight: [n, width]`, normal as in PyTorch. Input: indices `[..]`, output `[.., width]`.
 /// Source: Bengio and others, *A Neural Probabilistic Language Model*, 2003.

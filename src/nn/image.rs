@@ -12,7 +12,9 @@ layers! {
 
 /// Images a number of times as large along each spatial axis; see [`Tensor::interpolate`].
 ///
-/// Shapes: `[n, c, spatial..]` -> `[n, c, scale spatial..]`, rounded down.
+/// Shapes: `[n, c, spatial..]` -> `[n, c, scale spatial..]`, rounded down. With the scale `s`, element `i` reads place
+/// `floor(i / s)`, or between the places around `(i + 1/2) / s - 1/2` in a line. Source: Odena and others, *Deconvolution and
+/// Checkerboard Artifacts*, 2016, for its use before a convolution.
 ///
 /// ```
 /// # use kiln::prelude::*;
@@ -54,10 +56,11 @@ impl Model for Upsample {
     }
 }
 
-/// A border around the last axes; see [`Tensor::pad_with`].
+/// A border around the last axes; see [`Tensor::pad_with`], and [`Border`] for which element stands where.
 ///
 /// Shapes: `[.., spatial..]` -> each spatial extent with its amounts added. Names in PyTorch: `ConstantPad2d`,
-/// `ReflectionPad2d`, `ReplicationPad2d`, `CircularPad2d` and so on.
+/// `ReflectionPad2d`, `ReplicationPad2d`, `CircularPad2d` and so on. Source: Gonzalez and Woods, *Digital Image Processing*,
+/// fourth edition, 2018, chapter 3, on borders of filtered images.
 ///
 /// ```
 /// # use kiln::prelude::*;

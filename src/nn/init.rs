@@ -9,8 +9,8 @@ use std::ops::Range;
 /// The distribution that a parameter is drawn from.
 ///
 /// Fans are those of PyTorch: a weight `[out, in, kernel..]` has fan in `in * kernel` and fan out `out * kernel`.
-/// Sources: Glorot and Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010
-/// (Xavier); He and others, *Delving Deep into Rectifiers*, 2015 (Kaiming).
+/// Sources: Glorot and Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010,
+/// equations 12 and 16 (Xavier); He and others, *Delving Deep into Rectifiers*, 2015, equations 10, 14 and 15 (Kaiming).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Init {
     /// All zeros.

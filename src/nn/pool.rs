@@ -3,7 +3,7 @@
 use super::{Model, Module, Visitor};
 use crate::tensor::{PoolOptions, Tensor};
 
-/// The greatest element of each window over the last `N` axes; see [`Tensor::max_pool2d`].
+/// The greatest element of each window over the last `N` axes, which padding never is; see [`Tensor::max_pool2d`].
 ///
 /// Shapes: `[.., spatial..]` -> `[.., places..]` with
 /// `floor((extent + 2 * padding - dilation * (size - 1) - 1) / stride) + 1` places along each axis, or rounded up in ceil
@@ -75,6 +75,10 @@ macro_rules! adaptive {
         #[doc = $what]
         /// over windows of the last `N` axes such that these extents remain; see
         #[doc = concat!("[`Tensor::", stringify!($method), "`].")]
+        ///
+        /// Shapes: `[.., spatial..]` -> `[.., extents..]`. Element `i` of `m` on an axis of `n` is of the places from
+        /// `floor(i n / m)` to `ceil((i + 1) n / m)`. Source: after He and others, *Spatial Pyramid Pooling in Deep Convolutional
+        /// Networks for Visual Recognition*, 2014, section 2.3.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name<const N: usize>([usize; N]);
 

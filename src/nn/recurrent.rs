@@ -1,9 +1,10 @@
 //! Recurrent layers: `Rnn`, `Lstm` and `Gru`, with PyTorch's parameters, defaults and names, and their cells.
 //!
 //! The input's part of all gates is one product over all steps, before the loop; the loop holds what depends on the step
-//! before. Formulas as in PyTorch's `nn.RNN`, `nn.LSTM`, `nn.GRU`, with the sigmoid `σ`:
+//! before. Formulas, with the sigmoid `σ`, and their sources:
 //!
-//! - RNN: `h' = tanh(W x + b + U h + c)`, or `relu`.
+//! - RNN: `h' = tanh(W x + b + U h + c)`, or `relu`. Elman, *Finding structure in time*, 1990; with `relu`: Le and others,
+//!   *A simple way to initialize recurrent networks of rectified linear units*, 2015.
 //! - LSTM: gates `i, f, g, o` of `W x + b + U h + c`; `c' = σ(f) c + σ(i) tanh(g)`, `h' = σ(o) tanh(c')`; with a
 //!   projection `h' = P σ(o) tanh(c')`. Hochreiter and Schmidhuber, *Long short-term memory*, 1997, with the forget gate
 //!   of Gers and others, *Learning to forget*, 2000; the projection of Sak and others, 2014.
@@ -426,9 +427,10 @@ macro_rules! layers {
 
 layers! {
     /// Elman's recurrent network: `nn.RNN`. Parameters `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0` and so
-    /// on, uniform in `±1 / sqrt(hidden)`; the state has one part.
+    /// on, uniform in `±1 / sqrt(hidden)`; the state has one part. Shapes: see [`recurrent`]; formula and source: at the
+    /// beginning of the module, `h' = tanh(W x + b + U h + c)`.
     Rnn,
-    /// A step of [`Rnn`]: `nn.RNNCell`.
+    /// A step of [`Rnn`]: `nn.RNNCell`. Parameters `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
     RnnCell,
     CellKind::RnnTanh
 }
@@ -445,7 +447,7 @@ layers! {
     /// assert_eq!(names[4], "weight_ih_l0_reverse");
     /// ```
     Lstm,
-    /// A step of [`Lstm`]: `nn.LSTMCell`.
+    /// A step of [`Lstm`]: `nn.LSTMCell`. Parameters as those of [`RnnCell`], four gates each.
     LstmCell,
     CellKind::Lstm
 }
@@ -453,7 +455,7 @@ layers! {
 layers! {
     /// Gated recurrent units: `nn.GRU`. Parameters as those of [`Rnn`], three gates each; the state has one part.
     Gru,
-    /// A step of [`Gru`]: `nn.GRUCell`.
+    /// A step of [`Gru`]: `nn.GRUCell`. Parameters as those of [`RnnCell`], three gates each.
     GruCell,
     CellKind::Gru
 }

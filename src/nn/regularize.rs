@@ -5,6 +5,7 @@ use crate::tensor::Tensor;
 
 layers! {
     /// [`Tensor::dropout_channels`] as a layer, with the probability of a zero: `Dropout1d` to `Dropout3d` of PyTorch.
+    /// Shapes: `[n, c, ..]`, the result alike.
     ChannelDropout(p: f64) => dropout_channels;
 }
 

@@ -4,7 +4,8 @@ use super::{Model, Module, Visitor};
 use crate::tensor::Tensor;
 use std::panic::Location;
 
-/// Layers one after the other; their parameters are named by position, as in PyTorch.
+/// Layers one after the other; their parameters are named by position, as in PyTorch. Shapes: the input's are those of the
+/// first layer, the result's those of the last one.
 ///
 /// ```
 /// use kiln::prelude::*;

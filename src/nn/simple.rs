@@ -24,9 +24,10 @@ macro_rules! layers {
 pub(super) use layers;
 
 layers! {
-    /// [`dropout`](crate::tensor::Tensor::dropout) as a layer, with the probability of a zero.
+    /// [`dropout`](crate::tensor::Tensor::dropout) as a layer, with the probability of a zero. Shapes: any, the result alike.
     Dropout(p: f64) => dropout;
-    /// [`flatten`](crate::tensor::Tensor::flatten) as a layer: the axes from the first to the last number become one.
+    /// [`flatten`](crate::tensor::Tensor::flatten) as a layer: the axes from the first to the last number become one, whose
+    /// extent is the product of theirs, in row-major order. Shapes: by default `[n, ..]` -> `[n, features]`.
     Flatten(first: i64, last: i64) => flatten;
 }
 

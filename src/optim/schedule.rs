@@ -51,7 +51,9 @@ impl<S: Schedule> Schedule for Every<S> {
     }
 }
 
-/// Multiplied by `gamma` after each `size` steps, as `torch.optim.lr_scheduler.StepLR`.
+/// Multiplied by `gamma` after each `size` steps, as `torch.optim.lr_scheduler.StepLR`: `gamma^floor(step / size)`.
+///
+/// Source: He and others, *Deep Residual Learning for Image Recognition*, 2016, section 3.4, by hand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Steps {
     /// Steps between two changes.
@@ -66,7 +68,9 @@ impl Schedule for Steps {
     }
 }
 
-/// Multiplied by `gamma` after each step, as `torch.optim.lr_scheduler.ExponentialLR`.
+/// Multiplied by `gamma` after each step, as `torch.optim.lr_scheduler.ExponentialLR`: `gamma^step`.
+///
+/// Source: Senior and others, *An Empirical Study of Learning Rates in Deep Neural Networks for Speech Recognition*, 2013.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exponential {
     /// The factor of a step.
@@ -173,6 +177,8 @@ fn power(base: f64, exponent: u64) -> f64 {
 
 /// Says when to lower the learning rate because a measure no longer falls, or no longer [rises](Plateau::rising), as
 /// `torch.optim.lr_scheduler.ReduceLROnPlateau`.
+///
+/// Source: as [`Exponential`], performance scheduling.
 ///
 /// ```
 /// use kiln::prelude::*;

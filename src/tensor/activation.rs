@@ -1,7 +1,6 @@
 //! Activation functions, with PyTorch's definitions, default constants and slopes at kinks.
 //!
-//! Shapes: as `self`. Types: floats. Errors: other types. Source where none is named: the documentation of the functions of
-//! these names in `torch.nn.functional`.
+//! Shapes: as `self`. Types: floats. Errors: other types.
 //!
 //! Where a function has a branch whose slope overflows, the operand of that branch is replaced where it is not
 //! taken: an infinite slope times the zero of the branch not taken would be NaN.
@@ -142,7 +141,8 @@ impl Tensor {
         above.select(self, 0.0) + minus_abs.exp().log1p()
     }
 
-    /// `log(sigmoid(x))`, without overflow.
+    /// `log(sigmoid(x)) = -log(1 + e^-x)`, without overflow.
+    /// Source: Bishop, *Pattern Recognition and Machine Learning*, 2006, equation 4.59, for the sigmoid.
     #[track_caller]
     pub fn logsigmoid(&self) -> Tensor {
         self.within("logsigmoid", || -(-self).log1p_exp())
@@ -196,6 +196,7 @@ impl Tensor {
     }
 
     /// `x` where it is above `threshold`, otherwise `value`.
+    /// Source: Konda and others, *Zero-Bias Autoencoders and the Benefits of Co-Adapting Features*, 2015, with a `value` of 0.
     #[track_caller]
     pub fn threshold(&self, threshold: f64, value: f64) -> Tensor {
         self.within("threshold", || self.le(threshold).select(self.full_like(value), self))
@@ -208,15 +209,16 @@ impl Tensor {
         self.within("softsign", || self / (self.abs() + 1.0))
     }
 
-    /// `x - tanh(x)`.
+    /// `x - tanh(x)`. No paper is known: the function came with Collobert and others, *Torch7*, 2011.
     #[track_caller]
     pub fn tanhshrink(&self) -> Tensor {
         self.within("tanhshrink", || self - self.tanh())
     }
 
-    /// The first half of an axis times the sigmoid of the second. Errors: its extent is odd.
+    /// The first half of an axis times the sigmoid of the second: `[.., 2 n, ..]` -> `[.., n, ..]`. Errors: its extent is
+    /// odd.
     ///
-    /// Source: Dauphin and others, *Language Modeling with Gated Convolutional Networks*, 2016.
+    /// Source: Dauphin and others, *Language Modeling with Gated Convolutional Networks*, 2017, equation 1.
     #[track_caller]
     pub fn glu(&self, axis: i64) -> Tensor {
         self.within("glu", || match self.axis("glu", axis) {

@@ -33,7 +33,8 @@ impl Tensor {
     /// from them.
     ///
     /// Shapes: `[n, c, spatial..]` -> `[n, c, extents..]`. Each spatial axis is a product with a matrix of weights, or
-    /// repeats its elements where these are a whole number of times as many nearest ones.
+    /// repeats its elements where these are a whole number of times as many nearest ones. Source: Keys, *Cubic Convolution
+    /// Interpolation for Digital Image Processing*, 1981, which has the nearest, linear and cubic kernels.
     ///
     /// ```
     /// # use kiln::prelude::*;

@@ -12,6 +12,9 @@ impl Tensor {
     ///
     /// The greatest element is taken off first. No gradient flows through it: the two ways it enters cancel.
     ///
+    /// Shapes: any, the result alike. Source: Bridle, *Probabilistic Interpretation of Feedforward Classification Network
+    /// Outputs*, 1990.
+    ///
     /// ```
     /// # use kiln::prelude::*;
     /// # let tracer = Tracer::new("softmax");
@@ -33,7 +36,9 @@ impl Tensor {
         })
     }
 
-    /// `log(softmax(x))` along an axis, without overflow or loss of digits.
+    /// `log(softmax(x)) = x - log(sum(e^x))` along an axis, without overflow or loss of digits.
+    ///
+    /// Shapes and source: as [`softmax`](Tensor::softmax).
     #[track_caller]
     pub fn log_softmax(&self, axis: i64) -> Tensor {
         self.within("log_softmax", || {
@@ -55,7 +60,7 @@ impl Tensor {
         (shifted, log_sum)
     }
 
-    /// `softmax(-x)`.
+    /// `softmax(-x)`; see [`softmax`](Tensor::softmax).
     #[track_caller]
     pub fn softmin(&self, axis: i64) -> Tensor {
         self.within("softmin", || (-self).softmax(axis))

@@ -215,7 +215,9 @@ impl<'m> TrainerBuilder<'m> {
     }
 
     /// Keeps an exponential moving average of each trained parameter: `decay` of it stays at a step, and the rest comes
-    /// from the parameter. [`Trainer::swap_averages`] puts the averages in the place of the parameters.
+    /// from the parameter: `a = decay a + (1 - decay) p`. [`Trainer::swap_averages`] puts the averages in the place of the
+    /// parameters. Source: Polyak and Juditsky, *Acceleration of Stochastic Approximation by Averaging*, 1992, with the
+    /// weights of Tarvainen and Valpola, *Mean Teachers Are Better Role Models*, 2017.
     pub fn average(mut self, decay: f64) -> TrainerBuilder<'m> {
         self.rules.average = Some(decay);
         self
