@@ -12,13 +12,13 @@ use kiln::nn::{
 };
 use kiln::prelude::*;
 
-fn numbers(extents: &[usize], k: usize) -> TensorData {
+pub fn numbers(extents: &[usize], k: usize) -> TensorData {
     let n = extents.iter().product::<usize>();
     let number = |i: usize| (0.8 * (i as f64 * 12.9898 + k as f64).sin()) as f32;
     TensorData::new(extents, (0..n).map(number).collect::<Vec<_>>())
 }
 
-fn weight(i: usize) -> f64 {
+pub fn weight(i: usize) -> f64 {
     (i as f64 * 0.7 + 0.3).cos()
 }
 
@@ -28,7 +28,7 @@ fn weighted(x: &TensorData) -> f64 {
 }
 
 /// PyTorch's numbers: two losses and the evaluation; the entries of the `state_dict`.
-struct Expected<'a>([f64; 3], &'a [(&'a str, f64)]);
+pub struct Expected<'a>(pub [f64; 3], pub &'a [(&'a str, f64)]);
 
 #[track_caller]
 fn check<M: Model>(layer: M, extents: &[usize], expected: Expected<'_>) {
@@ -37,7 +37,7 @@ fn check<M: Model>(layer: M, extents: &[usize], expected: Expected<'_>) {
 
 /// Checks a layer that is called in some way; the rows of `zeros` of its only parameter start with zeros.
 #[track_caller]
-fn check_call<M: Module>(
+pub fn check_call<M: Module>(
     layer: M,
     x: TensorData,
     zeros: &[usize],
