@@ -197,6 +197,19 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// The same problem of the function that the user called, where that is composed of ops.
+    pub(crate) fn of(self, function: &'static str) -> Problem {
+        match self {
+            Problem::Type(problem) => Problem::Type(problem.of(function)),
+            Problem::Broadcast { lhs, rhs, .. } => Problem::Broadcast { op: function, lhs, rhs },
+            Problem::OtherTrace { .. } => Problem::OtherTrace { op: function },
+            Problem::UnlistedParameter { .. }
+            | Problem::RepeatedParameter { .. }
+            | Problem::NotScalar { .. }
+            | Problem::NoGradient { .. } => self,
+        }
+    }
+
     /// Facts and advice below the operands, one a line.
     fn help(&self) -> Vec<String> {
         match self {

@@ -25,8 +25,10 @@ mod distance;
 mod eigen;
 mod einsum;
 mod embedding;
+mod erfinv;
 mod fractional_pool;
 mod incomplete_gamma;
+mod indefinite;
 mod index;
 mod interpolate;
 mod jacobi;
@@ -239,6 +241,12 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn within<R>(&self, function: &'static str, body: impl FnOnce() -> R) -> R {
         self.tracer.within(function, body)
+    }
+
+    /// Traces a function that is another one with other arguments.
+    #[track_caller]
+    pub(crate) fn called<R>(&self, function: &'static str, body: impl FnOnce() -> R) -> R {
+        self.tracer.called(function, body)
     }
 
     /// A poisoned tensor in place of an op that refuses this operand for a reason of its own.

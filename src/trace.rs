@@ -179,9 +179,13 @@ impl Tracer {
                 .collect();
             let mut recorder = self.0.borrow_mut();
             let source = recorder.source(location);
-            // What a composed function finds wrong a second time follows from the first.
-            let told = recorder.frame.function.map(|function| (source.clone(), function));
+            // What a function that calls others finds wrong a second time follows from the first.
+            let told = recorder.frame.called.map(|function| (source.clone(), function));
             if told.is_none() || recorder.told != told {
+                let problem = match recorder.frame.called {
+                    Some(function) => problem.of(function),
+                    None => problem,
+                };
                 recorder.mistakes.push(Mistake { problem, source, operands });
             }
             recorder.told = told;
@@ -195,6 +199,16 @@ impl Tracer {
         let mut frame = self.0.borrow().frame.clone();
         frame.pinned.get_or_insert(Location::caller());
         frame.function.get_or_insert(function);
+        frame.called.get_or_insert(function);
+        self.in_frame(frame, body)
+    }
+
+    /// Traces a function that is another one with other arguments: errors name it, ops are named as in the other one.
+    #[track_caller]
+    pub(crate) fn called<R>(&self, function: &'static str, body: impl FnOnce() -> R) -> R {
+        let mut frame = self.0.borrow().frame.clone();
+        frame.pinned.get_or_insert(Location::caller());
+        frame.called.get_or_insert(function);
         self.in_frame(frame, body)
     }
 

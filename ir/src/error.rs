@@ -111,3 +111,22 @@ pub enum TypeError {
         result: TensorType,
     },
 }
+
+impl TypeError {
+    /// The same problem of another op: of the function that the user called, where that is composed of ops.
+    pub fn of(mut self, function: &'static str) -> TypeError {
+        match &mut self {
+            TypeError::OperandCount { op, .. }
+            | TypeError::DTypeNotSupported { op, .. }
+            | TypeError::DTypeMismatch { op, .. }
+            | TypeError::ShapeMismatch { op, .. }
+            | TypeError::AxisOutOfRange { op, .. }
+            | TypeError::AxesNotValid { op, .. }
+            | TypeError::ExtentMismatch { op, .. }
+            | TypeError::Attribute { op, .. }
+            | TypeError::Loop { op, .. }
+            | TypeError::TooLarge { op, .. } => *op = function,
+        }
+        self
+    }
+}

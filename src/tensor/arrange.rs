@@ -214,7 +214,8 @@ impl Tensor {
 
     /// Channels as pixels: `[.., c r r, h, w]` -> `[.., c, h r, w r]`.
     ///
-    /// Source: Shi and others, *Real-Time Single Image and Video Super-Resolution*, 2016.
+    /// Source: Shi and others, *Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
+    /// Neural Network*, 2016, equation 4.
     #[track_caller]
     pub fn pixel_shuffle(&self, factor: usize) -> Tensor {
         let r = factor as i64;
@@ -232,7 +233,7 @@ impl Tensor {
     }
 
     /// Pixels as channels: `[.., c, h r, w r]` -> `[.., c r r, h, w]`, the inverse of
-    /// [`pixel_shuffle`](Tensor::pixel_shuffle).
+    /// [`pixel_shuffle`](Tensor::pixel_shuffle), with its source.
     #[track_caller]
     pub fn pixel_unshuffle(&self, factor: usize) -> Tensor {
         let fits = |back: usize| self.shape()[self.rank() - back].is_multiple_of(factor.max(1));
@@ -285,29 +286,37 @@ fn common(tensors: &[&Tensor]) -> DType {
 /// When there are no tensors; so do the other functions of several tensors.
 #[track_caller]
 pub fn hstack(tensors: &[&Tensor]) -> Tensor {
-    let wide: Vec<Tensor> = tensors.iter().map(|x| x.atleast_1d()).collect();
-    let axis = i64::from(wide.first().expect("`hstack` of no tensors").rank() > 1);
-    cat(&wide.iter().collect::<Vec<_>>(), axis)
+    let axis = i64::from(tensors.first().expect("`hstack` of no tensors").rank() > 1);
+    cat_all("hstack", tensors, |x| x.atleast_1d(), axis)
 }
 
 /// Tensors one after the other along the first axis, vectors as rows.
 #[track_caller]
 pub fn vstack(tensors: &[&Tensor]) -> Tensor {
-    cat(&tensors.iter().map(|x| x.atleast_2d()).collect::<Vec<_>>().iter().collect::<Vec<_>>(), 0)
+    cat_all("vstack", tensors, |x| x.atleast_2d(), 0)
 }
 
 /// Tensors one after the other along the third axis; see [`Tensor::atleast_3d`].
 #[track_caller]
 pub fn dstack(tensors: &[&Tensor]) -> Tensor {
-    cat(&tensors.iter().map(|x| x.atleast_3d()).collect::<Vec<_>>().iter().collect::<Vec<_>>(), 2)
+    cat_all("dstack", tensors, |x| x.atleast_3d(), 2)
 }
 
 /// Tensors one after the other along the second axis, vectors as columns.
 #[track_caller]
 pub fn column_stack(tensors: &[&Tensor]) -> Tensor {
-    let column =
-        |x: &&Tensor| if x.rank() < 2 { x.reshape([x.n_elements() as i64, 1]) } else { (*x).clone() };
-    cat(&tensors.iter().map(column).collect::<Vec<_>>().iter().collect::<Vec<_>>(), 1)
+    let column = |x: &Tensor| if x.rank() < 2 { x.reshape([x.n_elements() as i64, 1]) } else { x.clone() };
+    cat_all("column_stack", tensors, column, 1)
+}
+
+/// Tensors in another form, one after the other.
+#[track_caller]
+fn cat_all(name: &'static str, tensors: &[&Tensor], form: impl Fn(&Tensor) -> Tensor, axis: i64) -> Tensor {
+    let first = tensors.first().unwrap_or_else(|| panic!("`{name}` of no tensors"));
+    first.called(name, || {
+        let formed: Vec<Tensor> = tensors.iter().map(|x| form(x)).collect();
+        cat(&formed.iter().collect::<Vec<_>>(), axis)
+    })
 }
 
 /// Tensors repeated to the one shape that all broadcast to. Errors: there is none.
@@ -324,9 +333,17 @@ pub fn broadcast_tensors(tensors: &[&Tensor]) -> Vec<Tensor> {
 }
 
 /// Coordinate grids of vectors: grid `i` has the elements of vector `i` along axis `i`. With `swapped` the first two axes
-/// change places (NumPy's indexing `xy`).
+/// change places (NumPy's indexing `xy`). Errors: there is a matrix among them.
 #[track_caller]
 pub fn meshgrid(vectors: &[&Tensor], swapped: bool) -> Vec<Tensor> {
+    grids("meshgrid", vectors, swapped)
+}
+
+#[track_caller]
+fn grids(name: &'static str, vectors: &[&Tensor], swapped: bool) -> Vec<Tensor> {
+    if let Some(matrix) = vectors.iter().find(|x| x.rank() > 1) {
+        return vec![matrix.refuse(name, "it is for vectors"); vectors.len()];
+    }
     let extents: Vec<usize> = vectors.iter().map(|x| x.n_elements()).collect();
     let spread = |(axis, x): (usize, &&Tensor)| {
         let column: Vec<i64> = (0..vectors.len()).map(|a| if a == axis { -1 } else { 1 }).collect();
@@ -341,7 +358,7 @@ pub fn meshgrid(vectors: &[&Tensor], swapped: bool) -> Vec<Tensor> {
 pub fn cartesian_prod(vectors: &[&Tensor]) -> Tensor {
     let dtype = common(vectors);
     let columns: Vec<Tensor> =
-        meshgrid(vectors, false).iter().map(|grid| grid.cast(dtype).reshape([-1])).collect();
+        grids("cartesian_prod", vectors, false).iter().map(|grid| grid.cast(dtype).reshape([-1])).collect();
     if let [only] = columns.as_slice() {
         return only.clone();
     }

@@ -10,11 +10,17 @@ use kiln_ir::{DType, Literal, Op};
 impl Tensor {
     #[track_caller]
     fn binary(&self, op: BinaryOp, rhs: Operand) -> Tensor {
+        self.binary_called(op.name(), op, rhs)
+    }
+
+    /// An op that users know by another name.
+    #[track_caller]
+    fn binary_called(&self, name: &'static str, op: BinaryOp, rhs: Operand) -> Tensor {
         let dtype = rhs.promote(self);
         if dtype == DType::Bool {
-            return self.cast(DType::I32).binary(op, rhs).cast(DType::Bool);
+            return self.cast(DType::I32).binary_called(name, op, rhs).cast(DType::Bool);
         }
-        finish(op, self.pair(op.name(), rhs))
+        finish(op, self.pair(name, rhs))
     }
 
     #[track_caller]
@@ -51,7 +57,7 @@ impl Tensor {
     #[track_caller]
     pub fn div_trunc(&self, rhs: impl Into<Operand>) -> Tensor {
         // Integer division truncates already; `trunc` leaves integers as they are.
-        self.binary(BinaryOp::Div, rhs.into()).trunc()
+        self.binary_called("div_trunc", BinaryOp::Div, rhs.into()).trunc()
     }
 
     /// The quotient rounded down (Python's `//`); of integers, `x / 0` is 0.
@@ -73,7 +79,7 @@ impl Tensor {
     /// Remainder of the truncated division, with the sign of `self` (C's `fmod`); of integers, `x rem 0` is 0.
     #[track_caller]
     pub fn fmod(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.binary(BinaryOp::Rem, rhs.into())
+        self.binary_called("fmod", BinaryOp::Rem, rhs.into())
     }
 
     /// Remainder of the division rounded down, with the sign of `rhs` (Python's `%`).
@@ -121,13 +127,13 @@ impl Tensor {
     /// The greater one; NaN if either is NaN.
     #[track_caller]
     pub fn maximum(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.binary(BinaryOp::Max, rhs.into())
+        self.binary_called("maximum", BinaryOp::Max, rhs.into())
     }
 
     /// The lesser one; NaN if either is NaN.
     #[track_caller]
     pub fn minimum(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.binary(BinaryOp::Min, rhs.into())
+        self.binary_called("minimum", BinaryOp::Min, rhs.into())
     }
 
     /// The greater one, where one is NaN the other.
@@ -279,7 +285,7 @@ impl Tensor {
             Operand::Int(value) => Operand::Tensor(self.full_like(value as f64)),
             Operand::Bool(value) => Operand::Tensor(self.full_like(value as u8 as f64)),
         };
-        mask.select(value, self)
+        self.called("masked_fill", || mask.select(value, self))
     }
 
     /// `self` held between two bounds; see [`clamp_min`](Tensor::clamp_min) and [`clamp_max`](Tensor::clamp_max).

@@ -98,19 +98,22 @@ impl Tensor {
     /// Bit by bit both. Types: integers or `bool`.
     #[track_caller]
     pub fn bitwise_and(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.logical(LogicalOp::And, rhs.into())
+        let rhs = rhs.into();
+        self.called("bitwise_and", || self.logical(LogicalOp::And, rhs))
     }
 
     /// Bit by bit either. Types: integers or `bool`.
     #[track_caller]
     pub fn bitwise_or(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.logical(LogicalOp::Or, rhs.into())
+        let rhs = rhs.into();
+        self.called("bitwise_or", || self.logical(LogicalOp::Or, rhs))
     }
 
     /// Bit by bit one but not both. Types: integers or `bool`.
     #[track_caller]
     pub fn bitwise_xor(&self, rhs: impl Into<Operand>) -> Tensor {
-        self.logical(LogicalOp::Xor, rhs.into())
+        let rhs = rhs.into();
+        self.called("bitwise_xor", || self.logical(LogicalOp::Xor, rhs))
     }
 
     /// Bits moved up by `rhs` places; 0 beyond the width. Types: integers.

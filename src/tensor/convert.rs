@@ -77,13 +77,13 @@ impl Tensor {
                 _ => return self.refuse("expand", format!("{extents:?}: extent {extent} of a new axis")),
             }
         }
-        self.broadcast_to(Shape::new(&shape))
+        self.called("expand", || self.broadcast_to(Shape::new(&shape)))
     }
 
     /// Repeats axes of extent 1 to the shape of another tensor.
     #[track_caller]
     pub fn expand_as(&self, other: &Tensor) -> Tensor {
-        self.broadcast_to(other.shape().clone())
+        self.called("expand_as", || self.broadcast_to(other.shape().clone()))
     }
 
     /// Reshapes to a shape that is known to fit; nothing when it is the same.

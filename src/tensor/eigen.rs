@@ -58,7 +58,7 @@ impl Tensor {
     /// Eigenvalues of symmetric matrices, in ascending order: those of [`eigh`](Tensor::eigh).
     #[track_caller]
     pub fn eigvalsh(&self) -> Tensor {
-        self.eigh().0
+        self.called("eigvalsh", || self.eigh().0)
     }
 
     /// The symmetric square root of symmetric matrices without negative eigenvalues; NaN of others.

@@ -21,6 +21,9 @@ impl Tensor {
     /// PyTorch's `max_norm` does to a table before it is read. No gradient flows through the scale.
     #[track_caller]
     pub fn rows_renormed(&self, indices: &Tensor, p: f64, max_norm: f64) -> Tensor {
+        if indices.dtype().is_float() {
+            return indices.refuse("rows_renormed", "indices are integers");
+        }
         self.within("rows_renormed", || {
             let n = self.shape().first().map_or(0, |&n| n);
             let named = indices.reshape([-1]).marks(1, n).any(0).unsqueeze(1);

@@ -380,7 +380,7 @@ struct Exchanged {
 }
 
 /// Two tensors of matrices with one batch; as they are when theirs do not broadcast, which the next function refuses.
-fn same_batch(a: &Tensor, b: &Tensor) -> (Tensor, Tensor) {
+pub(super) fn same_batch(a: &Tensor, b: &Tensor) -> (Tensor, Tensor) {
     let batch = |x: &Tensor| Shape::new(&x.shape()[..x.rank() - 2]);
     let Some(common) = broadcast_shapes(&batch(a), &batch(b)) else { return (a.clone(), b.clone()) };
     let to = |x: &Tensor| {

@@ -53,11 +53,13 @@ impl Tensor {
     /// `i32`. Zero, infinity and NaN are their own fractions, with exponent 0. Types: floats.
     #[track_caller]
     pub fn frexp(&self) -> (Tensor, Tensor) {
+        if let Err(poisoned) = self.require_float("frexp") {
+            return (poisoned.clone(), poisoned);
+        }
         self.within("frexp", || {
-            let x = self.to_float();
-            let is_special = x.eq(0.0).logical_or(x.isfinite().logical_not());
-            let (fraction, exponent) = is_special.select(1.0, &x).halves();
-            (is_special.select(&x, fraction), is_special.select(0, exponent))
+            let is_special = self.eq(0.0).logical_or(self.isfinite().logical_not());
+            let (fraction, exponent) = is_special.select(1.0, self).halves();
+            (is_special.select(self, fraction), is_special.select(0, exponent))
         })
     }
 

@@ -222,7 +222,7 @@ impl Tensor {
             Ok(Some(sizes)) => {
                 self.max_pool("adaptive_max_pool", extents.len(), &PoolOptions::new(&sizes[..]))
             }
-            Ok(None) => self.adaptive_max_pool_with_indices(extents).0,
+            Ok(None) => self.within("adaptive_max_pool", || self.adaptive_max_pool_with_indices(extents).0),
             Err(poisoned) => poisoned,
         }
     }

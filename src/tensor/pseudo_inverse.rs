@@ -13,7 +13,7 @@ impl Tensor {
     /// greater extent and the type's precision.
     #[track_caller]
     pub fn matrix_rank(&self) -> Tensor {
-        self.matrix_rank_within(0.0, self.default_tolerance())
+        self.called("matrix_rank", || self.matrix_rank_within(0.0, self.default_tolerance()))
     }
 
     /// The number of singular values, `i64`, that are greater than `absolute` and than `relative` times the greatest one.
@@ -21,10 +21,12 @@ impl Tensor {
     #[track_caller]
     pub fn matrix_rank_within(&self, absolute: impl Into<Operand>, relative: impl Into<Operand>) -> Tensor {
         let (absolute, relative) = (absolute.into(), relative.into());
-        if let Err(poisoned) = self.require_matrix("matrix_rank") {
+        if let Err(poisoned) = self.require_matrix("matrix_rank_within") {
             return poisoned;
         }
-        self.within("matrix_rank", || self.svdvals().which_count(absolute, relative).cast(DType::I64).sum(-1))
+        self.within("matrix_rank_within", || {
+            self.svdvals().which_count(absolute, relative).cast(DType::I64).sum(-1)
+        })
     }
 
     /// Which singular values are greater than both tolerances.
@@ -101,7 +103,7 @@ impl Tensor {
     /// Shapes: `[.., m, n]` -> `[.., n, m]`. Derivatives are those among matrices of the same rank; there is no other one.
     #[track_caller]
     pub fn pinverse(&self) -> Tensor {
-        self.pinverse_within(0.0, self.default_tolerance())
+        self.called("pinverse", || self.pinverse_within(0.0, self.default_tolerance()))
     }
 
     /// The pseudo-inverse of the singular values that are greater than `absolute` and than `relative` times the greatest
@@ -112,7 +114,7 @@ impl Tensor {
     #[track_caller]
     pub fn pinverse_within(&self, absolute: impl Into<Operand>, relative: impl Into<Operand>) -> Tensor {
         let (absolute, relative) = (absolute.into(), relative.into());
-        if let Err(poisoned) = self.require_matrix("pinverse") {
+        if let Err(poisoned) = self.require_matrix("pinverse_within") {
             return poisoned;
         }
         let (m, n) = self.matrix_extents();

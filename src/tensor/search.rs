@@ -33,6 +33,9 @@ impl Tensor {
     /// Shapes: any, weights the same; the result is `[n]`. Types: integers; the result is `i64`, or of the weights' type.
     #[track_caller]
     pub fn bincount(&self, n: usize, weights: Option<&Tensor>) -> Tensor {
+        if self.dtype().is_float() {
+            return self.refuse("bincount", "it counts integers");
+        }
         self.within("bincount", || {
             let index = self.cast(DType::I64).reshape([-1]);
             let updates = weights.map_or_else(|| index.ones_like(), |weights| weights.reshape([-1]));

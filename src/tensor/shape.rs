@@ -63,7 +63,7 @@ impl Tensor {
             Ok(axis) => {
                 let outer = |range: &[usize]| range.iter().map(|&e| e as i64).collect::<Vec<_>>();
                 let (before, after) = (outer(&self.shape()[..axis]), outer(&self.shape()[axis + 1..]));
-                self.reshape([&before, extents.as_ref(), &after].concat())
+                self.called("unflatten", || self.reshape([&before, extents.as_ref(), &after].concat()))
             }
             Err(poisoned) => poisoned,
         }

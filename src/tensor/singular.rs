@@ -55,7 +55,7 @@ impl Tensor {
     /// Singular values in descending order. Shapes: `[.., m, n]` -> `[.., k]` with `k` the lesser of `m` and `n`.
     #[track_caller]
     pub fn svdvals(&self) -> Tensor {
-        self.svd(false).1
+        self.called("svdvals", || self.svd(false).1)
     }
 
     /// The decomposition of matrices without elements, or of none.

@@ -21,13 +21,24 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn slice(&self, axis: i64, range: impl RangeBounds<i64>) -> Tensor {
-        self.slice_step(axis, range, 1)
+        self.slice_called("slice", axis, range, 1)
     }
 
     /// Every `step`-th element of a part of one axis, as Python's `x[start:end:step]`. Errors: `step` is 0.
     #[track_caller]
     pub fn slice_step(&self, axis: i64, range: impl RangeBounds<i64>, step: usize) -> Tensor {
-        match self.axis("slice", axis) {
+        self.slice_called("slice_step", axis, range, step)
+    }
+
+    #[track_caller]
+    fn slice_called(
+        &self,
+        name: &'static str,
+        axis: i64,
+        range: impl RangeBounds<i64>,
+        step: usize,
+    ) -> Tensor {
+        match self.axis(name, axis) {
             Ok(axis) => {
                 let (start, limit) = resolve(&range, self.shape()[axis]);
                 self.slice_exact(axis, start, limit, step)
@@ -57,12 +68,14 @@ impl Tensor {
     /// One index of an axis, which disappears (PyTorch's `select`). Errors: the index is not on the axis.
     #[track_caller]
     pub fn select_index(&self, axis: i64, index: i64) -> Tensor {
-        let part = self.narrow(axis, index, 1);
-        match part.axis("select_index", axis) {
-            Ok(axis) if part.id().is_some() => part.reshape_exact(part.shape().without(&[axis])),
-            Ok(_) => part,
-            Err(poisoned) => poisoned,
-        }
+        self.called("select_index", || {
+            let part = self.narrow(axis, index, 1);
+            match part.axis("select_index", axis) {
+                Ok(axis) if part.id().is_some() => part.reshape_exact(part.shape().without(&[axis])),
+                Ok(_) => part,
+                Err(poisoned) => poisoned,
+            }
+        })
     }
 
     /// Parts of `size` elements along an axis; the last one may be shorter. Errors: `size` is 0.
@@ -243,7 +256,7 @@ pub fn cat(tensors: &[&Tensor], axis: i64) -> Tensor {
         operands.push(tensor.cast(dtype));
     }
     let operands: SmallVec<[&Tensor; 4]> = operands.iter().collect();
-    first.tracer().record(Op::Concatenate(axis), &operands)
+    first.called("cat", || first.tracer().record(Op::Concatenate(axis), &operands))
 }
 
 /// Tensors of one shape along a new axis.
@@ -254,17 +267,17 @@ pub fn cat(tensors: &[&Tensor], axis: i64) -> Tensor {
 /// When there are no tensors.
 #[track_caller]
 pub fn stack(tensors: &[&Tensor], axis: i64) -> Tensor {
-    let mut operands: SmallVec<[Tensor; 4]> = SmallVec::new();
-    for tensor in tensors {
-        operands.push(tensor.unsqueeze(axis));
-    }
-    cat(&operands.iter().collect::<SmallVec<[&Tensor; 4]>>(), axis)
+    let first = tensors.first().expect("`stack` of no tensors");
+    first.called("stack", || {
+        let operands: SmallVec<[Tensor; 4]> = tensors.iter().map(|tensor| tensor.unsqueeze(axis)).collect();
+        cat(&operands.iter().collect::<SmallVec<[&Tensor; 4]>>(), axis)
+    })
 }
 
 /// Elements of `on_true` where the condition is true, of `on_false` elsewhere; see [`Tensor::select`].
 #[track_caller]
 pub fn where_(condition: &Tensor, on_true: impl Into<Operand>, on_false: impl Into<Operand>) -> Tensor {
-    condition.select(on_true, on_false)
+    condition.called("where", || condition.select(on_true, on_false))
 }
 
 /// The bounds of a Python slice on an axis.

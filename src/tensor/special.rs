@@ -6,7 +6,7 @@
 //! Source of formulas named DLMF: *NIST Digital Library of Mathematical Functions*, <https://dlmf.nist.gov>.
 
 use super::Tensor;
-use std::f64::consts::{FRAC_1_SQRT_2, LN_2, PI, SQRT_2};
+use std::f64::consts::{FRAC_1_SQRT_2, LN_2, PI};
 
 /// `2 / sqrt(pi)` is in the standard library; its inverse is not.
 const FRAC_SQRT_PI_2: f64 = 0.886_226_925_452_758;
@@ -144,47 +144,6 @@ impl Tensor {
         (0.5 / FRAC_SQRT_PI_2) / fraction
     }
 
-    /// The inverse of the error function; infinite at -1 and 1, NaN beyond.
-    ///
-    /// A polynomial of Giles, *Approximating the erfinv function*, 2012, and one step of Newton's method.
-    #[track_caller]
-    pub fn erfinv(&self) -> Tensor {
-        const CENTRAL: [f64; 9] = [
-            2.81022636e-08,
-            3.43273939e-07,
-            -3.5233877e-06,
-            -4.39150654e-06,
-            0.00021858087,
-            -0.00125372503,
-            -0.00417768164,
-            0.246640727,
-            1.50140941,
-        ];
-        const TAIL: [f64; 9] = [
-            -0.000200214257,
-            0.000100950558,
-            0.00134934322,
-            -0.00367342844,
-            0.00573950773,
-            -0.0076224613,
-            0.00943887047,
-            1.00167406,
-            2.83297682,
-        ];
-        self.within("erfinv", || {
-            let all = self.to_float();
-            let is_end = all.abs().eq(1.0);
-            let x = is_end.select(0.0, &all);
-            let w = -((1.0 - &x) * (1.0 + &x)).log();
-            let is_tail = w.ge(5.0);
-            let central = (is_tail.select(2.5, &w) - 2.5).polynomial(&CENTRAL);
-            let tail = (is_tail.select(&w, 9.0).sqrt() - 3.0).polynomial(&TAIL);
-            let y = is_tail.select(tail, central) * &x;
-            let refined = &y - (y.erf() - &x) * y.square().exp() * FRAC_SQRT_PI_2;
-            is_end.select(all.detach() * f64::INFINITY, refined)
-        })
-    }
-
     /// The distribution function of the standard normal distribution: `erfc(-x / sqrt(2)) / 2`.
     #[track_caller]
     pub fn ndtr(&self) -> Tensor {
@@ -201,13 +160,6 @@ impl Tensor {
             let near = (is_far.select(0.0, -&y).erfc() * -0.5).log1p();
             is_far.select((far.erfcx_tail() * 0.5).log() - far.square(), near)
         })
-    }
-
-    /// The inverse of [`ndtr`](Tensor::ndtr): quantiles of the standard normal distribution, as
-    /// `sqrt(2) erfinv(2 p - 1)`.
-    #[track_caller]
-    pub fn ndtri(&self) -> Tensor {
-        self.within("ndtri", || (self * 2.0 - 1.0).erfinv() * SQRT_2)
     }
 
     /// Entropy of one outcome: `-x log(x)`, 0 at 0, `-inf` below.

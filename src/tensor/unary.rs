@@ -50,9 +50,11 @@ float_functions! {
     sinh => Sinh;
     /// Hyperbolic cosine.
     cosh => Cosh;
-    /// Hyperbolic tangent.
+    /// Hyperbolic tangent, `(e^x - e^-x) / (e^x + e^-x)`. As an activation: LeCun and others, *Efficient BackProp*, 1998,
+    /// section 4.4.
     tanh => Tanh;
-    /// `1 / (1 + e^-x)`.
+    /// `1 / (1 + e^-x)`. As an activation: Rumelhart, Hinton, Williams, *Learning Representations by Back-Propagating
+    /// Errors*, 1986, equation 2.
     sigmoid => Sigmoid;
     /// Error function.
     erf => Erf;
@@ -222,7 +224,7 @@ impl Tensor {
     /// The opposite of truth values; of integers, each bit turned.
     #[track_caller]
     pub fn bitwise_not(&self) -> Tensor {
-        self.record(Op::Logical(LogicalOp::Not), &[])
+        self.called("bitwise_not", || self.record(Op::Logical(LogicalOp::Not), &[]))
     }
 
     /// Whether each element is zero or `false`: `bool`.

@@ -102,10 +102,10 @@ impl Tensor {
     pub fn adaptive_max_pool_with_indices(&self, extents: impl AsRef<[usize]>) -> (Tensor, Tensor) {
         let extents = extents.as_ref();
         if extents.len() > self.rank() {
-            let poisoned = self.refuse("adaptive_max_pool", "there are more extents than axes");
+            let poisoned = self.refuse("adaptive_max_pool_with_indices", "there are more extents than axes");
             return (poisoned.clone(), poisoned);
         }
-        self.within("adaptive_max_pool", || self.greatest_of(&self.adaptive_lines(extents)))
+        self.within("adaptive_max_pool_with_indices", || self.greatest_of(&self.adaptive_lines(extents)))
     }
 
     fn adaptive_lines(&self, extents: &[usize]) -> Vec<Line> {

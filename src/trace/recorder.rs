@@ -36,6 +36,8 @@ pub(super) struct Frame {
     pub(super) scope: Arc<str>,
     /// The composed function that is being traced, if any: the outermost one.
     pub(super) function: Option<&'static str>,
+    /// The function that the user called, for errors: the outermost one that calls others.
+    pub(super) called: Option<&'static str>,
     /// The user's line that all ops get, if it is pinned.
     pub(super) pinned: Option<&'static Location<'static>>,
 }
@@ -66,7 +68,7 @@ impl Recorder {
             graph: Graph::new(name),
             mistakes: Vec::new(),
             told: None,
-            frame: Frame { scope: Arc::from(""), function: None, pinned: None },
+            frame: Frame { scope: Arc::from(""), function: None, called: None, pinned: None },
             training: false,
             parameters: HashMap::new(),
             penalties: Vec::new(),

@@ -1,7 +1,10 @@
 //! What several tests need.
 
 use kiln::Tensor;
+use kiln::compile::{CompileOptions, compile};
 use kiln::prelude::*;
+use kiln::state::State;
+use kiln_ir::Graph;
 use kiln_ir::interpret::interpret;
 use std::borrow::Borrow;
 use std::io::Write;
@@ -36,6 +39,23 @@ pub fn run_all<T: Borrow<TensorData>>(
     function: impl Fn(&[Tensor]) -> Vec<Tensor>,
 ) -> Vec<TensorData> {
     let inputs: Vec<TensorData> = inputs.iter().map(|input| input.borrow().clone()).collect();
+    interpret(&traced(&inputs, function), &inputs).expect("the inputs fit")
+}
+
+/// The results of a function of tensors, traced and compiled.
+#[track_caller]
+pub fn run_compiled(inputs: &[TensorData], function: impl Fn(&[Tensor]) -> Vec<Tensor>) -> Vec<TensorData> {
+    let graph = traced(inputs, function);
+    let n_results = graph.outputs().len();
+    let options = CompileOptions::new(0, 2).expect("two threads");
+    let mut executable = compile(graph, &options);
+    executable.run(&mut State::new(&[]), &inputs.iter().collect::<Vec<_>>());
+    (0..n_results).map(|k| executable.output(k)).collect()
+}
+
+/// The graph of a function of tensors.
+#[track_caller]
+fn traced(inputs: &[TensorData], function: impl Fn(&[Tensor]) -> Vec<Tensor>) -> Graph {
     let tracer = Tracer::new("test");
     let tensors: Vec<Tensor> =
         inputs.iter().enumerate().map(|(i, data)| tracer.input(&format!("x{i}"), data.ty())).collect();
@@ -45,7 +65,7 @@ pub fn run_all<T: Borrow<TensorData>>(
         Err(error) => panic!("{error}"),
     };
     kiln_ir::verify::verify(&graph).expect("a traced graph is well formed");
-    interpret(&graph, &inputs).expect("the inputs fit")
+    graph
 }
 
 /// The gradients of the sum of a function's result with respect to all its inputs.

@@ -1,6 +1,7 @@
 //! What tensors compute, on the reference interpreter. Expected values are PyTorch's or follow from a formula.
 
 use super::support::{assert_close, counting, gradients, run, run_all, vector};
+use kiln::Tensor;
 use kiln::prelude::*;
 use libm::erf;
 
@@ -388,4 +389,16 @@ fn slopes_at_kinks_are_pytorchs() {
     }
     let nan = run(&[vector(&[f32::NAN])], |x| x[0].relu());
     assert!(nan.to_f64_vec()[0].is_nan(), "relu keeps NaN");
+}
+
+#[test]
+fn strided_places_take_other_values() {
+    let (x, source) = (counting(&[3, 3]), TensorData::new([2, 2], vec![10f32, 20.0, 30.0, 40.0]));
+    let scattered = |x: &[Tensor]| x[0].as_strided_scatter(&x[1], &[2, 2], &[3, 1], 1);
+    let pair = [&x, &source];
+    assert_close(&run(&pair, scattered), &[0.0, 10.0, 20.0, 3.0, 30.0, 40.0, 6.0, 7.0, 8.0]);
+    // What stays passes its gradient on; PyTorch's is the opposite.
+    let slopes = gradients(&pair, |x| scattered(x) * &x[0]);
+    assert_close(&slopes[0], &[0.0, 10.0, 20.0, 6.0, 30.0, 40.0, 12.0, 14.0, 16.0]);
+    assert_close(&slopes[1], &[1.0, 2.0, 4.0, 5.0]);
 }

@@ -36,4 +36,12 @@ functions! {
     "ormqr": (x: Tensor, tau: Tensor, other: Tensor, left: bool = true, transpose: bool = false) => {
         x.ormqr(&tau, &other, left, transpose)
     };
+    "linalg.ldl_factor": (x: Tensor, _hermitian: bool = false) => pair(x.ldl_factor());
+    "linalg.ldl_factor_ex": (x: Tensor, _hermitian: bool = false, _check_errors: bool = false) => {
+        let (packed, pivots) = x.ldl_factor();
+        [packed, pivots, no_error(&x)]
+    };
+    "linalg.ldl_solve": (x: Tensor, pivots: Tensor, right: Tensor, _hermitian: bool = false) => {
+        x.ldl_solve(&pivots, &right)
+    };
 }

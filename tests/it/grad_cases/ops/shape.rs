@@ -13,9 +13,6 @@ functions! {
         x.as_strided(&size, &stride, storage_offset)
     };
     "as_strided_copy": (x: Tensor, size: Vec<usize>, stride: Vec<usize>, storage_offset: usize = 0) => x.as_strided(&size, &stride, storage_offset);
-    "as_strided_scatter": (x: Tensor, src: Tensor, size: Vec<usize>, stride: Vec<usize>, storage_offset: usize = 0) => {
-        x.as_strided_scatter(&src, &size, &stride, storage_offset)
-    };
     "atleast_1d": (tensors: Listed) => tensors.0.iter().map(Tensor::atleast_1d).collect::<Vec<_>>();
     "atleast_2d": (tensors: Listed) => tensors.0.iter().map(Tensor::atleast_2d).collect::<Vec<_>>();
     "atleast_3d": (tensors: Listed) => tensors.0.iter().map(Tensor::atleast_3d).collect::<Vec<_>>();
