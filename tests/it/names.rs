@@ -256,7 +256,7 @@ fn indices() {
         "index_reduce": a.x.index_reduce(0, &a.places, &a.y, Combine::Max, true);
         "index_fill": a.x.index_fill(2, &a.places, 0.0);
         "index": a.x.index(&[Index::At(5)]);
-        "index_put": a.x.index_put(&[a.places.clone()], &a.v, false);
+        "index_put": a.x.index_put(std::slice::from_ref(&a.places), &a.v, false);
         "take": a.x.take(&a.x);
         "take_along": a.x.take_along(&a.whole, 2);
         "put": a.x.put(&a.places, &a.v, false);
