@@ -49,6 +49,7 @@ mod scan;
 mod scatter;
 mod scatter_lines;
 mod search;
+mod segment;
 mod shape;
 mod singular;
 mod slice;

@@ -221,14 +221,14 @@ impl Tensor {
         })
     }
 
-    /// The magnitude of `self` with the sign of `rhs` (of -0.0 counts as positive). Types: floats.
+    /// The magnitude of `self` with the sign of `rhs`, see [`signbit`](Tensor::signbit). Types: floats.
     #[track_caller]
     pub fn copysign(&self, rhs: impl Into<Operand>) -> Tensor {
         let rhs = rhs.into();
         self.within("copysign", || match self.float_pair("copysign", rhs) {
             Ok((x, sign)) => {
                 let magnitude = x.abs();
-                sign.lt(0.0).select(-&magnitude, &magnitude)
+                sign.signbit().select(-&magnitude, &magnitude)
             }
             Err(poisoned) => poisoned,
         })

@@ -136,4 +136,35 @@ impl Tensor {
             is_negative.select(bits.bitwise_not(), &bits)
         })
     }
+
+    /// Whether each element is as near to that of `other` as `atol + rtol |other|` (PyTorch: 1e-8 and 1e-5), or equal to it;
+    /// with `equal_nan` NaN is equal to NaN.
+    #[track_caller]
+    pub fn isclose(&self, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Tensor {
+        self.within("isclose", || {
+            let bound = other.abs() * rtol + atol;
+            let distance = (self - other).abs();
+            // An infinite element is near to nothing but itself.
+            let is_near = distance.le(bound).logical_and(distance.lt(f64::INFINITY));
+            let is_close = self.eq(other).logical_or(is_near);
+            if equal_nan { is_close.logical_or(self.isnan().logical_and(other.isnan())) } else { is_close }
+        })
+    }
+
+    /// Whether all elements are close: one `bool`; see [`isclose`](Tensor::isclose).
+    #[track_caller]
+    pub fn allclose(&self, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Tensor {
+        self.within("allclose", || self.isclose(other, rtol, atol, equal_nan).all(..))
+    }
+
+    /// Whether shapes and all elements are equal: one `bool`.
+    #[track_caller]
+    pub fn equal(&self, other: &Tensor) -> Tensor {
+        self.within("equal", || {
+            if self.shape() != other.shape() {
+                return self.fill(DType::Bool, kiln_ir::Shape::scalar(), 0.0);
+            }
+            self.eq(other).all(..)
+        })
+    }
 }

@@ -145,6 +145,33 @@ impl Tensor {
         })
     }
 
+    /// `x` of `A x = right`, where `A` is the product of `self`, a lower triangle, and its transpose, or of the transpose of an
+    /// upper one and that (4.2). As in PyTorch the gradient is that of the product, in both triangles.
+    ///
+    /// Shapes: `self: [.., n, n]`, `right: [.., n, m]`.
+    #[track_caller]
+    pub fn cholesky_solve(&self, right: &Tensor, upper: bool) -> Tensor {
+        if let Err(poisoned) = self.require_square("cholesky_solve") {
+            return poisoned;
+        }
+        self.within("cholesky_solve", || {
+            let turned = self.transpose(-1, -2);
+            let product = if upper { turned.matmul(self) } else { self.matmul(&turned) };
+            product.solve(right)
+        })
+    }
+
+    /// The inverse of the matrix that has this triangle: [`cholesky_solve`](Tensor::cholesky_solve) for the unit matrix.
+    #[track_caller]
+    pub fn cholesky_inverse(&self, upper: bool) -> Tensor {
+        if let Err(poisoned) = self.require_square("cholesky_inverse") {
+            return poisoned;
+        }
+        self.within("cholesky_inverse", || {
+            self.cholesky_solve(&unit_matrix(self, self.shape()[self.rank() - 1]), upper)
+        })
+    }
+
     /// `x` of `self x = right` for a lower triangle, by forward substitution (3.1), or for an upper one. Elements of the
     /// other triangle are not read; with `unit` neither is the diagonal, which counts as ones.
     ///

@@ -1,7 +1,7 @@
 //! Places in an order, membership and counts. None of it has a gradient, but for weights.
 
 use super::Tensor;
-use kiln_ir::DType;
+use kiln_ir::{DType, Shape};
 
 impl Tensor {
     /// For each value the number of elements of this sorted line that come before it: where it would be inserted, before
@@ -28,6 +28,41 @@ impl Tensor {
         self.within("isin", || self.unsqueeze(-1).eq(others.reshape([-1])).any(-1))
     }
 
+    /// The indices of the first `n` elements that are not zero, in row-major order, one in each row; of fewer the rest of the
+    /// rows is `fill` (PyTorch's `nonzero_static`, whose shape does not depend on values).
+    ///
+    /// Shapes: `[n, rank]` of `i64`.
+    #[track_caller]
+    pub fn nonzero_static(&self, n: usize, fill: i64) -> Tensor {
+        self.within("nonzero_static", || {
+            let shape = [n, self.rank()];
+            if n == 0 || self.rank() == 0 || self.n_elements() == 0 {
+                return self.fill(DType::I64, Shape::new(&shape), fill as f64);
+            }
+            let is_zero = self.reshape([-1]).eq(0);
+            // A sort keeps the order of equal elements.
+            let order = is_zero.cast(DType::I32).argsort(0, false);
+            let count = is_zero.logical_not().cast(DType::I64).sum(..);
+            let kept = n.min(self.n_elements()) as i64;
+            let first = order.slice(0, ..kept).pad(&[(0, n as i64 - kept)], 0.0);
+            let extents: Vec<i64> = self.extents().iter().map(|&extent| extent as i64).collect();
+            let rows = super::stack(&first.unravel_index(&extents).iter().collect::<Vec<_>>(), 1);
+            self.places(n).lt(count).unsqueeze(1).select(rows, fill)
+        })
+    }
+
+    /// Indices in row-major order as indices along each axis of these extents. Types: integers.
+    #[track_caller]
+    pub fn unravel_index(&self, extents: &[i64]) -> Vec<Tensor> {
+        if self.dtype().is_float() {
+            return vec![self.refuse("unravel_index", "indices are integers"); extents.len()];
+        }
+        self.within("unravel_index", || {
+            let behind = |axis: usize| extents[axis + 1..].iter().product::<i64>();
+            (0..extents.len()).map(|axis| self.div_floor(behind(axis)).remainder(extents[axis])).collect()
+        })
+    }
+
     /// How often each of the numbers from 0 to `n - 1` occurs, or the sum of the weights of where it does.
     ///
     /// Shapes: any, weights the same; the result is `[n]`. Types: integers; the result is `i64`, or of the weights' type.
@@ -50,7 +85,7 @@ impl Tensor {
     pub fn histc(&self, bins: usize, low: f64, high: f64) -> Tensor {
         self.within("histc", || {
             let x = self.reshape([-1]);
-            let number = |value: f64| x.fill(x.dtype(), kiln_ir::Shape::scalar(), value);
+            let number = |value: f64| x.fill(x.dtype(), Shape::scalar(), value);
             let (mut from, mut to) = (number(low), number(high));
             if low == high && x.n_elements() > 0 {
                 (from, to) = (x.min(..), x.max(..));

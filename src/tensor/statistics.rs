@@ -25,6 +25,27 @@ impl Tensor {
         })
     }
 
+    /// Variance and mean; see [`var`](Tensor::var).
+    #[track_caller]
+    pub fn var_mean(&self, over: impl Into<Over>, correction: f64) -> (Tensor, Tensor) {
+        let over = over.into();
+        self.within("var_mean", || (self.var(over.clone(), correction), self.mean(over)))
+    }
+
+    /// Standard deviation and mean; see [`std`](Tensor::std).
+    #[track_caller]
+    pub fn std_mean(&self, over: impl Into<Over>, correction: f64) -> (Tensor, Tensor) {
+        let over = over.into();
+        self.within("std_mean", || (self.std(over.clone(), correction), self.mean(over)))
+    }
+
+    /// The least and the greatest element; see [`min`](Tensor::min).
+    #[track_caller]
+    pub fn aminmax(&self, over: impl Into<Over>) -> (Tensor, Tensor) {
+        let over = over.into();
+        self.within("aminmax", || (self.min(over.clone()), self.max(over)))
+    }
+
     /// How many elements are not zero: `i64`.
     #[track_caller]
     pub fn count_nonzero(&self, over: impl Into<Over>) -> Tensor {

@@ -215,6 +215,31 @@ impl Tensor {
         self.within("isinf", || self.abs().eq(f64::INFINITY))
     }
 
+    /// Whether each element is positive and infinite: `bool`.
+    #[track_caller]
+    pub fn isposinf(&self) -> Tensor {
+        self.within("isposinf", || self.eq(f64::INFINITY))
+    }
+
+    /// Whether each element is negative and infinite: `bool`.
+    #[track_caller]
+    pub fn isneginf(&self) -> Tensor {
+        self.within("isneginf", || self.eq(f64::NEG_INFINITY))
+    }
+
+    /// Whether each element is negative, or `-0.0`: `bool`; of NaN it is `false`.
+    #[track_caller]
+    pub fn signbit(&self) -> Tensor {
+        self.within("signbit", || {
+            let is_negative = self.lt(0);
+            if !self.dtype().is_float() {
+                return is_negative;
+            }
+            // One divided by -0.0 is negative.
+            is_negative.logical_or(self.eq(0).logical_and(self.detach().reciprocal().lt(0)))
+        })
+    }
+
     /// Whether each element is neither infinite nor NaN: `bool`. Types: floats.
     #[track_caller]
     pub fn isfinite(&self) -> Tensor {

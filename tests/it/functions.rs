@@ -245,6 +245,34 @@ fn whole_numbers_and_parts_of_numbers() {
 }
 
 #[test]
+fn comparisons_of_what_is_not_finite() {
+    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    let x = data(&[6], &[1.0, inf, inf, nan, -0.0, 100.0]);
+    let y = data(&[6], &[1.0 + 1e-6, inf, -inf, nan, 0.0, 101.0]);
+    let pair = [x, y];
+    let close = |equal_nan: bool| run(&pair, |x| x[0].isclose(&x[1], 1e-5, 1e-8, equal_nan)).to_f64_vec();
+    assert_eq!(close(false), [1.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+    assert_eq!(close(true), [1.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
+    assert_eq!(run(&pair, |x| x[0].signbit()).to_f64_vec(), [0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    let ones = [data(&[6], &[1.0; 6]), pair[0].clone()];
+    assert_eq!(run(&ones, |x| x[0].copysign(&x[1])).to_f64_vec()[4], -1.0);
+    let truths = run_all(&pair, |x| {
+        let one = x[0].slice(0, ..1);
+        vec![
+            one.allclose(&x[1].slice(0, ..1), 1e-5, 1e-8, false),
+            x[0].allclose(&x[1], 1e-5, 1e-8, true),
+            one.equal(&one),
+            one.equal(&x[1].slice(0, ..1)),
+            one.equal(&x[1]),
+        ]
+    });
+    assert_eq!(
+        truths.iter().map(|truth| truth.to_f64_vec()[0]).collect::<Vec<_>>(),
+        [1.0, 0.0, 1.0, 0.0, 0.0]
+    );
+}
+
+#[test]
 fn places_and_counts() {
     let edges = data(&[4], &[0.0, 1.0, 1.0, 3.0]);
     let x = data(&[5], &[-1.0, 1.0, 2.0, 3.0, 4.0]);

@@ -111,6 +111,8 @@ fn elementwise_functions() {
         "le": a.x.le(&a.v);
         "gt": a.x.gt(&a.v);
         "ge": a.x.ge(&a.v);
+        "isclose": a.x.isclose(&a.v, 1e-5, 1e-8, false);
+        "allclose": a.x.allclose(&a.v, 1e-5, 1e-8, false);
         "logical_and": a.x.logical_and(&a.v);
         "logical_or": a.x.logical_or(&a.v);
         "logical_xor": a.x.logical_xor(&a.v);
@@ -153,6 +155,10 @@ fn reductions() {
         "slope_at": a.x.slope_at(&a.v, 1, 1);
         "nansum": a.x.nansum(2);
         "nanmean": a.x.nanmean(2);
+        "var_mean": a.x.var_mean(2, 1.0);
+        "std_mean": a.x.std_mean(2, 1.0);
+        "aminmax": a.x.aminmax(2);
+        "segment_reduce": a.x.segment_reduce(&a.whole, 0, Combine::Sum, None);
         "count_nonzero": a.x.count_nonzero(2);
         "max_along": a.x.max_along(2, false);
         "min_along": a.x.min_along(2, false);
@@ -269,6 +275,7 @@ fn indices() {
         "embedding_bag_at": a.x.embedding_bag_at(&a.whole, &a.places, Combine::Sum, None, None);
         "rows_renormed": a.x.rows_renormed(&a.v, 2.0, 1.0);
         "one_hot": a.x.one_hot(3);
+        "unravel_index": a.x.unravel_index(&[2, 3]);
         "bincount": a.x.bincount(3, None);
     });
 }
@@ -311,6 +318,8 @@ fn matrices() {
         "ldl_factor": a.x.ldl_factor();
         "ldl_solve": a.square.ldl_solve(&a.places, &a.y);
         "cholesky": a.x.cholesky();
+        "cholesky_solve": a.square.cholesky_solve(&a.y, false);
+        "cholesky_inverse": a.x.cholesky_inverse(false);
         "solve_triangular": a.square.solve_triangular(&a.y, true, false);
         "qr": a.v.qr(false);
         "geqrf": a.v.geqrf();

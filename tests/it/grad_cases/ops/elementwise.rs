@@ -78,11 +78,11 @@ functions! {
     "real": (x: Tensor) => x;
     "resolve_conj": (x: Tensor) => x;
     "resolve_neg": (x: Tensor) => x;
-    "signbit": (x: Tensor) => x.lt(0);
+    "signbit": (x: Tensor) => x.signbit();
     "ones_like": (x: Tensor, dtype: Option<Type>, _device: Option<String>) => typed(&x, dtype).ones_like();
     "zeros_like": (x: Tensor, dtype: Option<Type>, _device: Option<String>) => typed(&x, dtype).zeros_like();
-    "isposinf": (x: Tensor) => x.eq(f64::INFINITY);
-    "isneginf": (x: Tensor) => x.eq(f64::NEG_INFINITY);
+    "isposinf": (x: Tensor) => x.isposinf();
+    "isneginf": (x: Tensor) => x.isneginf();
     "isreal": (x: Tensor) => x.ones_like().cast(DType::Bool);
     "bool": (x: Tensor) => x.cast(DType::Bool);
     "byte": (x: Tensor) => x.cast(DType::U8);
@@ -174,8 +174,8 @@ functions! {
     "gcd": (x: Tensor, other: Operand) => x.gcd(other);
     "lcm": (x: Tensor, other: Operand) => x.lcm(other);
     "nextafter": (x: Tensor, other: Operand) => x.nextafter(other);
-    "isclose": (x: Tensor, other: Tensor, rtol: f64 = 1e-5, atol: f64 = 1e-8, _equal_nan: bool = false) => {
-        (&x - &other).abs().le(other.abs() * rtol + atol)
+    "isclose": (x: Tensor, other: Tensor, rtol: f64 = 1e-5, atol: f64 = 1e-8, equal_nan: bool = false) => {
+        x.isclose(&other, rtol, atol, equal_nan)
     };
 }
 

@@ -39,10 +39,8 @@ functions! {
         let greatest = call.data(&x).to_f64_vec().into_iter().fold(-1.0, f64::max);
         x.one_hot(usize::try_from(num_classes).unwrap_or((greatest + 1.0) as usize))
     };
-    "unravel_index": (x: Tensor, shape: Vec<i64>) => {
-        let after = |axis: usize| shape[axis + 1..].iter().product::<i64>();
-        (0..shape.len()).map(|axis| x.div_floor(after(axis)).remainder(shape[axis])).collect::<Vec<_>>()
-    };
+    "unravel_index": (x: Tensor, shape: Vec<i64>) => x.unravel_index(&shape);
+    "nonzero_static": (x: Tensor, size: usize, fill_value: i64 = -1) => x.nonzero_static(size, fill_value);
     "index_select": (x: Tensor, dim: i64, index: Tensor) => x.index_select(dim, &index);
     "masked_scatter": (x: Tensor, mask: Tensor, source: Tensor) => x.masked_scatter(&mask, &source);
     "narrow": (x: Tensor, dim: i64, start: i64, length: usize) => x.narrow(dim, start, length);
@@ -100,10 +98,10 @@ functions! {
     };
     "_segment_reduce/lengths": (
         x: Tensor, reduce: String, lengths: Tensor, axis: i64 = 0, _unsafe: bool = false, initial: Option<f64>
-    ) => segments(&x, &reduce, &lengths.cumsum(-1), axis, initial)?;
+    ) => segments(&x, &reduce, &lengths, axis, initial)?;
     "_segment_reduce/offsets": (
         x: Tensor, reduce: String, offsets: Tensor, axis: i64 = 0, _unsafe: bool = false, initial: Option<f64>
-    ) => segments(&x, &reduce, &offsets.slice(-1, 1..), axis, initial)?;
+    ) => segments(&x, &reduce, &offsets.diff(1, -1), axis, initial)?;
     "select": (x: Tensor, dim: i64, index: i64) => x.select_index(dim, index);
     "select_scatter": (x: Tensor, src: Tensor, dim: i64, index: i64) => x.select_scatter(&src, dim, index);
     "slice": (x: Tensor, dim: i64 = 0, start: Option<i64>, end: Option<i64>, step: usize = 1) => {
@@ -178,36 +176,17 @@ fn one(x: &Tensor, item: &Value, call: &Call) -> Result<Index, NotSupported> {
 fn segments(
     x: &Tensor,
     reduce: &str,
-    ends: &Tensor,
+    lengths: &Tensor,
     axis: i64,
     initial: Option<f64>,
 ) -> Result<Tensor, NotSupported> {
-    if ends.rank() != 1 {
-        return not_supported("parts of several lines");
-    }
-    let (combine, nothing) = match reduce {
-        "max" => (Combine::Max, f64::NEG_INFINITY),
-        "min" => (Combine::Min, f64::INFINITY),
-        "prod" => (Combine::Prod, 1.0),
-        "sum" | "mean" => (Combine::Sum, 0.0),
+    let combine = match reduce {
+        "max" => Combine::Max,
+        "min" => Combine::Min,
+        "prod" => Combine::Prod,
+        "sum" => Combine::Sum,
+        "mean" => Combine::Mean,
         other => return not_supported(format!("reduction `{other}`")),
     };
-    let n = x.extents()[axis as usize] as f64;
-    let part = ends.searchsorted(&x.tracer().arange(DType::I64, 0.0, n, 1.0), true);
-    let column: Vec<i64> = (0..x.rank() as i64).map(|a| if a == axis { -1 } else { 1 }).collect();
-    let extents: Vec<i64> = x
-        .extents()
-        .iter()
-        .enumerate()
-        .map(|(a, &e)| if a as i64 == axis { ends.n_elements() } else { e } as i64)
-        .collect();
-    let zeros = x.select_index(axis, 0).zeros_like().unsqueeze(axis).expand(&extents);
-    let parts = part.reshape(&column[..]).expand_as(x);
-    let reduced = (zeros + initial.unwrap_or(nothing)).scatter_reduce(axis, &parts, x, combine, true);
-    if reduce != "mean" {
-        return Ok(reduced);
-    }
-    let counts = part.bincount(ends.n_elements(), None).reshape(&column[..]);
-    // Nothing is not divided.
-    Ok(reduced / counts.clamp_min(1).cast(x.dtype()))
+    Ok(x.segment_reduce(lengths, axis, combine, initial))
 }

@@ -35,12 +35,10 @@ functions! {
     "linalg.cholesky": (x: Tensor, upper: bool = false) => triangle(&x, upper);
     "linalg.cholesky_ex": (x: Tensor, upper: bool = false, _check_errors: bool = false) => [triangle(&x, upper), no_error(&x)];
     "cholesky_solve": (x: Tensor, l: Tensor, upper: bool = false) => {
-        let lower = if upper { t(&l) } else { l };
-        lower.matmul(&t(&lower)).solve(&x)
+        l.cholesky_solve(&x, upper)
     };
     "cholesky_inverse": (x: Tensor, upper: bool = false) => {
-        let lower = if upper { t(&x) } else { x };
-        lower.matmul(&t(&lower)).inverse()
+        x.cholesky_inverse(upper)
     };
     "linalg.lu": (x: Tensor, pivot: bool = true) => {
         if !pivot {

@@ -11,7 +11,7 @@ functions! {
     "amax": (x: Tensor, dim: Dim, keepdim: bool = false) => x.max(dim.over(&x, keepdim));
     "amin": (x: Tensor, dim: Dim, keepdim: bool = false) => x.min(dim.over(&x, keepdim));
     "aminmax": (x: Tensor, dim: Dim, keepdim: bool = false) => {
-        [x.min(dim.over(&x, keepdim)), x.max(dim.over(&x, keepdim))]
+        pair(x.aminmax(dim.over(&x, keepdim)))
     };
     "argmax": (x: Tensor, dim: Dim, keepdim: bool = false) => x.argmax(dim.over(&x, keepdim));
     "argmin": (x: Tensor, dim: Dim, keepdim: bool = false) => x.argmin(dim.over(&x, keepdim));
@@ -47,10 +47,9 @@ functions! {
     };
     "std/unbiased": (x: Tensor, unbiased: bool) => x.std(.., correction_of(unbiased, None));
     "std_mean": (x: Tensor, dim: Dim, unbiased: bool = true, keepdim: bool = false, correction: Option<f64>) => {
-        let over = dim.over(&x, keepdim);
-        [x.std(over.clone(), correction_of(unbiased, correction)), x.mean(over)]
+        pair(x.std_mean(dim.over(&x, keepdim), correction_of(unbiased, correction)))
     };
-    "std_mean/unbiased": (x: Tensor, unbiased: bool) => [x.std(.., correction_of(unbiased, None)), x.mean(..)];
+    "std_mean/unbiased": (x: Tensor, unbiased: bool) => pair(x.std_mean(.., correction_of(unbiased, None)));
     "sum": (x: Tensor, dim: Dim, keepdim: bool = false, dtype: Option<Type>) => typed(&x, dtype).sum(dim.over(&x, keepdim));
     "sum_to_size": (x: Tensor, size: Rest<usize>) => x.sum_to(size.0);
     "trace": (x: Tensor) => x.trace();
@@ -59,10 +58,9 @@ functions! {
     };
     "var/unbiased": (x: Tensor, unbiased: bool) => x.var(.., correction_of(unbiased, None));
     "var_mean": (x: Tensor, dim: Dim, unbiased: bool = true, keepdim: bool = false, correction: Option<f64>) => {
-        let over = dim.over(&x, keepdim);
-        [x.var(over.clone(), correction_of(unbiased, correction)), x.mean(over)]
+        pair(x.var_mean(dim.over(&x, keepdim), correction_of(unbiased, correction)))
     };
-    "var_mean/unbiased": (x: Tensor, unbiased: bool) => [x.var(.., correction_of(unbiased, None)), x.mean(..)];
+    "var_mean/unbiased": (x: Tensor, unbiased: bool) => pair(x.var_mean(.., correction_of(unbiased, None)));
 
     "nn.functional.cosine_similarity": (x1: Tensor, x2: Tensor, dim: i64 = 1, eps: f64 = 1e-8) => x1.cosine_similarity(&x2, dim, eps);
     "nn.functional.pairwise_distance": (x1: Tensor, x2: Tensor, p: f64 = 2.0, eps: f64 = 1e-6, keepdim: bool = false) => {
