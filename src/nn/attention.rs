@@ -102,7 +102,9 @@ impl MultiheadAttention {
             };
             let (q, k, v) = (split(query, 0), split(key, 1), split(value, 2));
             let scale = (q.extents()[q.rank() - 1] as f64).sqrt().recip();
-            let y = q.attention_scaled(&k, &v, mask.mask.as_ref(), mask.causal, scale, self.dropout);
+            let y = q.called("multihead_attention", || {
+                q.attention_scaled(&k, &v, mask.mask.as_ref(), mask.causal, scale, self.dropout)
+            });
             let merged = y.transpose(1, 2).flatten(-2, -1);
             if self.batch_first { merged } else { merged.transpose(0, 1) }
         });

@@ -6,9 +6,8 @@ use kiln_ir::DType;
 
 /// Batch normalization of channels (axis 1) with `N` axes behind them.
 ///
-/// In training, each channel gets mean 0 and variance 1 over the batch; outside of training, running statistics take the
-/// place of the batch's. Then it is scaled and shifted: see [`Tensor::batch_norm`] and
-/// [`Tensor::normalized_by`].
+/// `(x - mean) / sqrt(variance + eps) * weight + bias`, in training with mean and variance of each channel over the batch;
+/// outside of training running statistics take their place: see [`Tensor::batch_norm`] and [`Tensor::normalized_by`].
 ///
 /// Parameters: `weight` of ones and `bias` of zeros, `[c]`. Buffers: `running_mean`, `running_var` (of the sample, with
 /// `n - 1`), `num_batches_tracked`. Shapes: `[n, c, ..]`; `BatchNorm1d` also takes `[n, c]`.

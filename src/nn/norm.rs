@@ -84,7 +84,7 @@ impl Model for RmsNorm {
 
 /// Group normalization; see [`Tensor::group_norm`].
 ///
-/// Mean and variance are those of the channels of a group in a sample. Parameters: `weight` of ones and `bias` of zeros, `[c]`.
+/// As [`LayerNorm`], where mean and variance are those of the channels of a group in a sample. Parameters: `weight` of ones and `bias` of zeros, `[c]`.
 /// Shapes: `[n, c, ..]`, the result alike. Source: Wu and He, *Group Normalization*, 2018.
 #[derive(Debug)]
 pub struct GroupNorm {
@@ -122,7 +122,7 @@ impl Model for GroupNorm {
 /// Instance normalization of channels with `N` axes behind them, without running statistics; see
 /// [`Tensor::instance_norm`].
 ///
-/// Mean and variance are those of a channel in a sample. No parameters, or `weight` of ones and `bias` of zeros, `[c]`.
+/// As [`LayerNorm`], where mean and variance are those of a channel in a sample. No parameters, or `weight` of ones and `bias` of zeros, `[c]`.
 /// Shapes: `[n, c, ..]`, the result alike. Source: Ulyanov and others, *Instance Normalization*, 2016.
 #[derive(Debug)]
 pub struct InstanceNorm<const N: usize> {

@@ -51,7 +51,7 @@ impl Tracer {
     #[track_caller]
     pub fn arange(&self, dtype: DType, start: f64, end: f64, step: f64) -> Tensor {
         let n = (end - start) / step;
-        if n.is_nan() || n < 0.0 {
+        if !n.is_finite() || n < 0.0 {
             let problem = format!("steps of {step} do not lead from {start} to {end}");
             let operand = TensorType::new(dtype, [0]);
             return self.refuse(TypeError::Attribute { op: "arange", operand, problem }.into(), &[]);
@@ -132,13 +132,13 @@ impl Tracer {
     /// ```
     #[track_caller]
     pub fn rand(&self, ty: TensorType) -> Tensor {
-        self.zeros(ty).rand_like()
+        self.called("rand", || self.zeros(ty).rand_like())
     }
 
     /// Random numbers, normal with mean 0 and variance 1; see [`rand`](Tracer::rand).
     #[track_caller]
     pub fn randn(&self, ty: TensorType) -> Tensor {
-        self.zeros(ty).randn_like()
+        self.called("randn", || self.zeros(ty).randn_like())
     }
 
     /// A vector of `n` numbers, each from its place.

@@ -285,7 +285,9 @@ impl Tensor {
     #[track_caller]
     pub fn attention(&self, key: &Tensor, value: &Tensor, mask: Option<&Tensor>, causal: bool) -> Tensor {
         let width = self.extents().last().copied().unwrap_or(1) as f64;
-        self.attention_scaled(key, value, mask, causal, width.sqrt().recip(), 0.0)
+        self.called("attention", || {
+            self.attention_scaled(key, value, mask, causal, width.sqrt().recip(), 0.0)
+        })
     }
 
     /// As [`attention`](Tensor::attention), with another factor than `1 / sqrt(width)`, and with a share of the weights
@@ -295,6 +297,19 @@ impl Tensor {
     /// Source of the grouping: Ainslie and others, *GQA: Training Generalized Multi-Query Transformer Models*, 2023.
     #[track_caller]
     pub fn attention_scaled(
+        &self,
+        key: &Tensor,
+        value: &Tensor,
+        mask: Option<&Tensor>,
+        causal: bool,
+        scale: f64,
+        dropout: f64,
+    ) -> Tensor {
+        self.called("attention_scaled", || self.attended(key, value, mask, causal, scale, dropout))
+    }
+
+    #[track_caller]
+    fn attended(
         &self,
         key: &Tensor,
         value: &Tensor,

@@ -195,13 +195,15 @@ impl<'m> TrainerBuilder<'m> {
         TrainerBuilder { schedule: Some(Box::new(schedule)), ..self }
     }
 
-    /// Shortens all gradients together to this norm where it is greater, as `torch.nn.utils.clip_grad_norm_`.
+    /// Shortens all gradients together to this norm where it is greater, as `torch.nn.utils.clip_grad_norm_`. Source: as
+    /// [`clip_value`](TrainerBuilder::clip_value), algorithm 1.
     pub fn clip_norm(mut self, bound: f64) -> TrainerBuilder<'m> {
         self.rules.clip_norm = Some(bound);
         self
     }
 
-    /// Cuts each element of the gradients to at most this magnitude, as `torch.nn.utils.clip_grad_value_`.
+    /// Cuts each element of the gradients to at most this magnitude, as `torch.nn.utils.clip_grad_value_`. Source: Pascanu,
+    /// Mikolov, Bengio, *On the difficulty of training recurrent neural networks*, 2013, section 3.2, on Mikolov's thesis.
     pub fn clip_value(mut self, bound: f64) -> TrainerBuilder<'m> {
         self.rules.clip_value = Some(bound);
         self

@@ -36,12 +36,12 @@ macro_rules! calls {
 }
 
 /// The first line of the error of each call that does not name its function.
-fn wrong_names(calls: &[Call]) -> Vec<String> {
+fn wrong_names(calls: &[Call], before: fn(&Given)) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, call) in calls {
         let tracer = Tracer::new("names");
         let input = |name: &str, ty| tracer.input(name, ty);
-        call(&Given {
+        let given = Given {
             x: input("x", f32(&[2, 3])),
             y: input("y", f32(&[4, 5])),
             v: input("v", f32(&[4])),
@@ -49,7 +49,9 @@ fn wrong_names(calls: &[Call]) -> Vec<String> {
             places: input("places", i64(&[7])),
             whole: input("whole", i64(&[2, 3])),
             square: input("square", f32(&[3, 3])),
-        });
+        };
+        before(&given);
+        call(&given);
         let text = tracer.check().err().map_or("no error".to_string(), |error| error.to_string());
         let first = text.lines().next().unwrap_or_default();
         if !first.contains(&format!("`{name}`")) {
@@ -61,7 +63,7 @@ fn wrong_names(calls: &[Call]) -> Vec<String> {
 
 #[track_caller]
 fn check(calls: &[Call]) {
-    let wrong = wrong_names(calls);
+    let wrong = wrong_names(calls, |_| ());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -378,5 +380,24 @@ fn windows_and_norms() {
         "layer_norm": a.x.layer_norm(3, None, None, 1e-5);
         "rms_norm": a.x.rms_norm(3, None, 1e-5);
         "glu": a.x.glu(2);
+        "attention_scaled": a.x.attention_scaled(&a.y, &a.y, None, false, 1.0, 0.0);
     });
+}
+
+/// In training, without random numbers to draw.
+#[test]
+fn draws() {
+    let training = |a: &Given| a.x.tracer().set_training(true);
+    let draws: &[Call] = calls! { a =>
+        "dropout": a.x.dropout(0.5);
+        "dropout_channels": a.image.dropout_channels(0.5);
+        "rrelu": a.x.rrelu(0.1, 0.3);
+        "rand_like": a.x.rand_like();
+        "randn_like": a.x.randn_like();
+        "rand": a.x.tracer().rand(f32(&[3]));
+        "randn": a.x.tracer().randn(f32(&[3]));
+        "arange": a.x.tracer().arange(DType::F32, 0.0, 1.0, 0.0);
+    };
+    let wrong = wrong_names(draws, training);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
