@@ -1,5 +1,6 @@
 //! From a graph to an executable: the one function that runs all stages.
 
+use crate::codegen::compiler::{self, Compiled, FunctionText};
 use crate::codegen::contraction::EpilogueFunction;
 use crate::codegen::driver::DriverFunction;
 use crate::codegen::link::{self, Code};
@@ -101,6 +102,19 @@ pub struct CodeText {
     pub assembly: Vec<(String, String)>,
 }
 
+impl CodeText {
+    fn of(functions: Vec<Compiled>) -> CodeText {
+        let mut all = CodeText::default();
+        for Compiled { name, text, .. } in functions {
+            if let Some(FunctionText { clif, assembly }) = text {
+                all.clif.push((name.clone(), clif));
+                all.assembly.push((name, assembly));
+            }
+        }
+        all
+    }
+}
+
 /// Compiles a graph.
 ///
 /// # Panics
@@ -136,17 +150,16 @@ pub fn try_compile(mut graph: Graph, options: &CompileOptions) -> Result<Executa
         n_bytes => AlignedBuffer::zeroed(n_bytes),
     };
     let target = Target::new(options.isa, options.verify_code);
-    let generator = Generator::new(&graph, &lowered, &target, options.shared_from);
-    let generated = generator.program(options.team.n_threads(), options.profile);
+    let (generated, compiled) = compiler::compile(&target, options.keep_text, |compiler| {
+        let mut add = |name, function| compiler.add(name, function);
+        let generator = Generator::new(&graph, &lowered, &target, options.shared_from, &mut add);
+        let generated = generator.program(options.team.n_threads(), options.profile);
+        lap("generate code");
+        generated
+    });
     let scratch_stride = generated.scratch_bytes.next_multiple_of(4096);
     let scratch = AlignedBuffer::populated(scratch_stride * generated.n_threads);
-    lap("generate code");
-    let clif = if options.keep_text {
-        generated.functions.iter().map(|(name, f)| (name.clone(), f.display().to_string())).collect()
-    } else {
-        Vec::new()
-    };
-    let (code, assembly) = link::link(generated.functions, &generated.symbols, &target, options.keep_text);
+    let code = link::link(&compiled, &generated.symbols, &target);
     lap("compile and link");
     let mut calls = generated.calls;
     for (call, epilogue) in &mut calls {
@@ -171,7 +184,7 @@ pub fn try_compile(mut graph: Graph, options: &CompileOptions) -> Result<Executa
     lap("allocate");
     executable.times = times;
     executable.report = report;
-    executable.text = CodeText { clif, assembly };
+    executable.text = CodeText::of(compiled);
     Ok(executable)
 }
 

@@ -5,17 +5,20 @@
 //! gives its memory to what is made of it. A value's memory is free after the last
 //! kernel that reads it. Outputs live on after the step. [`check`] proves the result without trusting how it was made.
 //!
-//! Cost: O(values * values that live at once).
+//! Cost: O(values * logarithm of those that live at once).
 
 use crate::loop_bodies::LoweredLoop;
 use crate::loops::LoopBody;
 use crate::schedule::{Order, may_write_over};
 use kiln_ir::kernel::{Copy, Kernel, KernelKind, MemoryPlan, Place, Placement};
 use kiln_ir::{Graph, NodeId, Op};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Values begin at multiples of this many bytes: a cache line, and the widest vector.
 pub const ALIGNMENT: usize = 64;
+
+/// The size of the gap behind all blocks.
+const ENDLESS: usize = usize::MAX;
 
 /// Plans the memory of kernels that are in their final order.
 pub fn plan_memory(
@@ -28,6 +31,7 @@ pub fn plan_memory(
     let mut planner = Planner {
         graph,
         live: BTreeMap::new(),
+        gaps: BTreeSet::from([(ENDLESS, 0)]),
         needed_up_to: HashMap::new(),
         arena_bytes: 0,
         placements: HashMap::new(),
@@ -119,6 +123,8 @@ struct Planner<'g> {
     graph: &'g Graph,
     /// Blocks in use, by their offsets.
     live: BTreeMap<usize, Block>,
+    /// The gaps before, between and after blocks: their sizes and starts. The last one has no end.
+    gaps: BTreeSet<(usize, usize)>,
     /// The offsets of blocks that were needed up to a kernel when they were written.
     needed_up_to: HashMap<usize, Vec<usize>>,
     arena_bytes: usize,
@@ -161,24 +167,33 @@ impl Planner<'_> {
                 return offset;
             }
         }
-        let offset = self.best_gap(size);
+        let offset = self.take_gap(size);
         self.live.insert(offset, Block { size, since: k, last: k });
         self.arena_bytes = self.arena_bytes.max(offset + size);
         offset
     }
 
-    /// Start of the smallest gap between live blocks that is large enough, else the end of the last block.
-    fn best_gap(&self, size: usize) -> usize {
-        let mut best: Option<(usize, usize)> = None;
-        let mut end = 0;
-        for (&offset, block) in &self.live {
-            let gap = offset - end;
-            if gap >= size && best.is_none_or(|(smallest, _)| gap < smallest) {
-                best = Some((gap, end));
-            }
-            end = offset + block.size;
+    /// Takes memory from the smallest gap that is large enough, the first of equal ones. Returns its start.
+    fn take_gap(&mut self, size: usize) -> usize {
+        let smallest = self.gaps.range((size, 0)..).next();
+        let &(gap, start) = smallest.expect("the gap behind all blocks has no end");
+        self.gaps.remove(&(gap, start));
+        let rest = if gap == ENDLESS { ENDLESS } else { gap - size };
+        if rest > 0 {
+            self.gaps.insert((rest, start + size));
         }
-        best.map_or(end, |(_, start)| start)
+        start
+    }
+
+    /// Gives the memory of a block back, as one gap with those beside it.
+    fn release(&mut self, offset: usize) {
+        let Some(block) = self.live.remove(&offset) else { return };
+        let before = self.live.range(..offset).next_back().map_or(0, |(&offset, block)| offset + block.size);
+        let behind = offset + block.size;
+        let after = self.live.range(behind..).next().map(|(&offset, _)| offset);
+        self.gaps.remove(&(offset - before, before));
+        self.gaps.remove(&(after.map_or(ENDLESS, |after| after - behind), behind));
+        self.gaps.insert((after.map_or(ENDLESS, |after| after - before), before));
     }
 
     /// Notes the value that a block holds from kernel `k` on.
@@ -192,7 +207,7 @@ impl Planner<'_> {
         for offset in self.needed_up_to.remove(&k).unwrap_or_default() {
             // A block that was given on in place lives as long as its last owner.
             if self.live.get(&offset).is_some_and(|block| block.last == k) {
-                self.live.remove(&offset);
+                self.release(offset);
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::loops::view;
 use kiln_ir::kernel::{Kernel, KernelKind};
 use kiln_ir::{Graph, NodeId};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 /// The order of kernels, and what is updated in place.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +44,7 @@ pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order
         kernel.reads.iter().for_each(|&read| readers.entry(read).or_default().push(i));
     }
     let mut in_place = Vec::new();
+    let (mut values, mut inputs) = (HashSet::new(), HashSet::new());
     // A kernel stands behind all whose results it needs in this order; until one has to wait for a reader behind it, only
     // a reader behind the writer can need it.
     let mut rank = vec![0; kernels.len()];
@@ -52,7 +53,7 @@ pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order
     for output in graph.outputs() {
         let (Some(input), Some(&last)) = (output.updates, writer.get(&output.value)) else { continue };
         let state = graph.inputs()[input];
-        let taken = in_place.iter().any(|&(value, i)| value == output.value || i == input);
+        let taken = values.contains(&output.value) || inputs.contains(&input);
         if taken || !may_write_over(graph, &kernels[last], &bodies[last], state, output.value) {
             continue;
         }
@@ -65,6 +66,8 @@ pub fn schedule(graph: &Graph, kernels: &[Kernel], bodies: &[LoopBody]) -> Order
         is_ranked &= !readers().any(is_behind);
         before[last].extend(readers());
         in_place.push((output.value, input));
+        values.insert(output.value);
+        inputs.insert(input);
     }
     Order { kernels: topological(&before), in_place }
 }

@@ -2,10 +2,11 @@
 //!
 //! [`nest`] makes the loop nest of a kernel, [`walk`] one walk along its vector axis, [`emit`] the values at a place,
 //! [`ops`] the instructions of an op. [`contraction`] calls the tiles, [`steps`] makes a function of each kernel, [`barriers`] decides where
-//! threads meet, [`driver`] strings the kernels together, [`link`]
-//! turns all of it into executable memory.
+//! threads meet, [`driver`] strings the kernels together, [`compiler`] makes machine code of
+//! each function, [`link`] executable memory of all.
 
 mod barriers;
+pub(crate) mod compiler;
 pub(crate) mod contraction;
 pub(crate) mod driver;
 mod emit;

@@ -18,8 +18,10 @@ use kiln_ir::kernel::{Kernel, KernelKind, Place};
 use kiln_ir::op::Loop;
 use kiln_ir::op::iteration::Role;
 use kiln_ir::{Graph, NodeId, Op};
+use kiln_passes::loops::body::Computation;
 use kiln_passes::loops::{LoopBody, view};
 use kiln_passes::lower::Lowered;
+use std::collections::HashMap;
 
 /// Name of the driver's function.
 pub const DRIVER: &str = "step";
@@ -98,9 +100,12 @@ pub struct Generator<'a> {
     lowered: &'a Lowered,
     target: &'a Target,
     shared_from: usize,
+    /// Takes each function with its name.
+    compile: &'a mut dyn FnMut(String, Function),
     context: FunctionBuilderContext,
     symbols: Symbols,
-    functions: Vec<(String, Function)>,
+    /// The function of each computation that was generated: layers of the same kind share theirs.
+    nests: HashMap<Computation<'a>, Nest>,
     calls: Vec<(Box<ContractionCall>, Option<String>)>,
     pointers: Vec<Pointer>,
     scratch_bytes: usize,
@@ -108,9 +113,18 @@ pub struct Generator<'a> {
     n_varying_pointers: usize,
 }
 
-/// The functions of a program and what they need.
+/// A loop nest that became a function.
+#[derive(Clone)]
+struct Nest {
+    /// Its symbol: the name of the first kernel that it is of.
+    name: String,
+    scratch_bytes: usize,
+    rows: usize,
+    line: Option<usize>,
+}
+
+/// What the functions of a program need.
 pub struct Generated {
-    pub functions: Vec<(String, Function)>,
     pub symbols: Symbols,
     pub calls: Vec<(Box<ContractionCall>, Option<String>)>,
     pub pointers: Vec<Pointer>,
@@ -127,15 +141,17 @@ impl<'a> Generator<'a> {
         lowered: &'a Lowered,
         target: &'a Target,
         shared_from: usize,
+        compile: &'a mut dyn FnMut(String, Function),
     ) -> Generator<'a> {
         Generator {
             graph,
             lowered,
             target,
             shared_from,
+            compile,
             context: FunctionBuilderContext::new(),
             symbols: Symbols::default(),
-            functions: Vec::new(),
+            nests: HashMap::new(),
             calls: Vec::new(),
             pointers: Vec::new(),
             scratch_bytes: 0,
@@ -169,9 +185,8 @@ impl<'a> Generator<'a> {
         let layout = driver::Layout { n_threads, own_pointers };
         let driver =
             driver::emit(&steps, stamps.as_ref(), layout, self.target, &mut self.symbols, &mut self.context);
-        self.functions.push((DRIVER.to_string(), driver));
+        (self.compile)(DRIVER.to_string(), driver);
         Generated {
-            functions: self.functions,
             symbols: self.symbols,
             calls: self.calls,
             pointers: self.pointers,
@@ -183,7 +198,7 @@ impl<'a> Generator<'a> {
     }
 
     /// The steps of a graph, each with the kernel that it belongs to.
-    fn steps(&mut self, scope: &Scope) -> Vec<(Step, Option<usize>)> {
+    fn steps(&mut self, scope: &Scope<'a>) -> Vec<(Step, Option<usize>)> {
         let mut steps = Vec::new();
         let lowered = scope.lowered;
         for (k, (kernel, body)) in lowered.schedule.kernels.iter().zip(&lowered.bodies).enumerate() {
@@ -230,11 +245,10 @@ impl<'a> Generator<'a> {
         self.step(&[to, from], Work::Copy(n_bytes), false, touched)
     }
 
-    fn nest(&mut self, scope: &Scope, k: usize, kernel: &Kernel, body: &LoopBody) -> Step {
-        let code = nest::emit(body, self.target, &mut self.symbols, &mut self.context);
-        self.scratch_bytes = self.scratch_bytes.max(code.scratch_bytes);
-        let name = self.declare(scope, k, code.function);
-        let work = Work::Loop { name, rows: code.rows, line: code.line };
+    fn nest(&mut self, scope: &Scope, k: usize, kernel: &Kernel, body: &'a LoopBody) -> Step {
+        let Nest { name, scratch_bytes, rows, line } = self.function(scope, k, body);
+        self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
+        let work = Work::Loop { name, rows, line };
         let addresses: Vec<Address> = body.buffers.iter().map(|&node| scope.address(node)).collect();
         let parallel = work_of(kernel, body) >= self.shared_from;
         self.step(&addresses, work, parallel, touched(scope, kernel))
@@ -250,12 +264,19 @@ impl<'a> Generator<'a> {
         self.step(&addresses, Work::Sort(call), parallel, touched(scope, kernel))
     }
 
-    fn declare(&mut self, scope: &Scope, k: usize, function: Function) -> String {
+    /// The function of a loop nest: that of an equal one, if there was one.
+    fn function(&mut self, scope: &Scope, k: usize, body: &'a LoopBody) -> Nest {
+        if let Some(nest) = self.nests.get(&body.computation()) {
+            return nest.clone();
+        }
+        let code = nest::emit(body, self.target, &mut self.symbols, &mut self.context);
         let name = format!("{}k{k}", scope.prefix);
-        let convention = function.signature.call_conv;
+        let convention = code.function.signature.call_conv;
         self.symbols.declare(&name, std::ptr::null(), &[I64; 6], &[], convention);
-        self.functions.push((name.clone(), function));
-        name
+        (self.compile)(name.clone(), code.function);
+        let nest = Nest { name, scratch_bytes: code.scratch_bytes, rows: code.rows, line: code.line };
+        self.nests.insert(body.computation(), nest.clone());
+        nest
     }
 
     fn contraction(
@@ -264,7 +285,7 @@ impl<'a> Generator<'a> {
         k: usize,
         root: NodeId,
         kernel: &Kernel,
-        body: &LoopBody,
+        body: &'a LoopBody,
     ) -> Step {
         let plan = &scope.lowered.plan;
         let in_memory = |node: NodeId| plan.placements.binary_search_by_key(&node, |p| p.node).is_ok();
@@ -274,9 +295,9 @@ impl<'a> Generator<'a> {
             body.buffers.iter().chain(&nodes).map(|&node| scope.address(node)).collect();
         let mut scratch = call.scratch_bytes();
         let epilogue = (kernel.writes != [root]).then(|| {
-            let code = nest::emit(body, self.target, &mut self.symbols, &mut self.context);
-            scratch += code.scratch_bytes;
-            self.declare(scope, k, code.function)
+            let nest = self.function(scope, k, body);
+            scratch += nest.scratch_bytes;
+            nest.name
         });
         self.scratch_bytes = self.scratch_bytes.max(scratch);
         let call = Box::new(call);
@@ -287,7 +308,7 @@ impl<'a> Generator<'a> {
     }
 
     /// A loop: its carried values are copied to where they are carried, unless they lie there, and its body repeated.
-    fn repeat(&mut self, scope: &Scope, k: usize, node: NodeId) -> Vec<Step> {
+    fn repeat(&mut self, scope: &Scope<'a>, k: usize, node: NodeId) -> Vec<Step> {
         let Op::Loop(looped) = scope.graph.op(node) else { unreachable!("a loop is repeated") };
         let of_body = &scope.lowered.loops[&node];
         let arena = match scope.address(node).pointer {

@@ -29,6 +29,10 @@ impl Set {
         self.words.iter_mut().zip(&other.words).for_each(|(word, less)| *word &= !less);
     }
 
+    fn is_empty(&self) -> bool {
+        self.words.iter().all(|&word| word == 0)
+    }
+
     fn reserve(&mut self, n_words: usize) {
         if self.words.len() < n_words {
             self.words.resize(n_words, 0);
@@ -48,8 +52,8 @@ pub struct Groups {
     kernels: Vec<Kernel>,
     /// For each kernel, all kernels whose results it needs, directly or not...
     needs: Vec<Set>,
-    /// ...and all that need its results.
-    needed_by: Vec<Set>,
+    /// ...and whether any kernel needs its results.
+    is_needed: Vec<bool>,
     of_node: Vec<Option<usize>>,
 }
 
@@ -58,7 +62,7 @@ impl Groups {
         Groups {
             kernels: Vec::new(),
             needs: Vec::new(),
-            needed_by: Vec::new(),
+            is_needed: Vec::new(),
             of_node: vec![None; graph.id_bound()],
         }
     }
@@ -67,7 +71,7 @@ impl Groups {
     pub fn start(&mut self, kernel: Kernel) -> usize {
         self.kernels.push(kernel);
         self.needs.push(Set::default());
-        self.needed_by.push(Set::default());
+        self.is_needed.push(false);
         self.kernels.len() - 1
     }
 
@@ -128,10 +132,14 @@ impl Groups {
         self.kernels[group].members.extend(members);
         let needed = std::mem::take(&mut self.needs[other]);
         // Those that needed the other kernel need this one, and what it needs.
-        let mut of_group = self.needs[group].clone();
-        of_group.insert(group);
-        for user in std::mem::take(&mut self.needed_by[other]).iter() {
-            self.need(user, of_group.clone());
+        if std::mem::take(&mut self.is_needed[other]) {
+            let mut of_group = self.needs[group].clone();
+            of_group.insert(group);
+            self.is_needed[group] = true;
+            self.needs
+                .iter_mut()
+                .filter(|needs| needs.contains(other))
+                .for_each(|needs| needs.extend(&of_group));
         }
         self.need(group, needed);
     }
@@ -140,16 +148,17 @@ impl Groups {
     fn need(&mut self, group: usize, mut needed: Set) {
         // Most nodes bring nothing new.
         needed.remove(&self.needs[group]);
-        if needed.iter().next().is_none() {
+        if needed.is_empty() {
             return;
         }
-        let mut all = self.needed_by[group].clone();
-        all.insert(group);
-        for other in all.iter() {
-            self.needs[other].extend(&needed);
-        }
-        for kernel in needed.iter() {
-            self.needed_by[kernel].extend(&all);
+        needed.iter().for_each(|kernel| self.is_needed[kernel] = true);
+        self.needs[group].extend(&needed);
+        // Most kernels are not needed yet while they grow: then there is nobody to look for.
+        if self.is_needed[group] {
+            self.needs
+                .iter_mut()
+                .filter(|needs| needs.contains(group))
+                .for_each(|needs| needs.extend(&needed));
         }
     }
 

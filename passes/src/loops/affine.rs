@@ -143,7 +143,7 @@ impl Affine {
 }
 
 /// The variables in scope: extents of the axes, and the derived variables with their ranges.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Variables {
     /// Extents of the loop axes.
     pub extents: Vec<usize>,

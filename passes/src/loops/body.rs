@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 pub type ValueId = usize;
 
 /// How a value is computed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ValueKind {
     /// An element of a buffer.
     Load {
@@ -84,7 +84,7 @@ impl ValueKind {
 }
 
 /// A value of the loop body.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Value {
     /// How it is computed.
     pub kind: ValueKind,
@@ -95,7 +95,7 @@ pub struct Value {
 }
 
 /// What a reduction keeps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReductionKind {
     /// Sum, maximum, minimum or product of the operand.
     Fold(ReduceOp),
@@ -115,7 +115,7 @@ pub enum ReductionKind {
 }
 
 /// A reduction over the reduced axes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reduction {
     /// What is kept.
     pub kind: ReductionKind,
@@ -146,7 +146,7 @@ impl Reduction {
 }
 
 /// A value written to a buffer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Store {
     /// Position in [`LoopBody::buffers`].
     pub buffer: usize,
@@ -162,7 +162,7 @@ pub struct Store {
 
 /// A value added to an element whose address is only known when the program runs. Before the first addition the
 /// elements `base + i * stride` for `i < count` are set to zero, where `base` is the address without the loaded index.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Accumulate {
     /// Position in [`LoopBody::buffers`].
     pub buffer: usize,
@@ -179,7 +179,7 @@ pub struct Accumulate {
 }
 
 /// One axis of the loop nest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AxisKind {
     /// Indices are independent: split over threads.
     Parallel,
@@ -210,7 +210,35 @@ pub struct LoopBody {
     pub accumulate: Option<Accumulate>,
 }
 
+/// All of a loop nest but the memory that it works on: the same code computes all that are equal in this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Computation<'a> {
+    variables: &'a Variables,
+    axes: &'a [AxisKind],
+    vector_axis: usize,
+    n_buffers: usize,
+    values: &'a [Value],
+    reductions: &'a [Reduction],
+    stores: &'a [Store],
+    accumulate: Option<&'a Accumulate>,
+}
+
 impl LoopBody {
+    /// What is computed, wherever in memory.
+    pub fn computation(&self) -> Computation<'_> {
+        let LoopBody { variables, axes, vector_axis, buffers, values, reductions, stores, accumulate } = self;
+        Computation {
+            variables,
+            axes,
+            vector_axis: *vector_axis,
+            n_buffers: buffers.len(),
+            values,
+            reductions,
+            stores,
+            accumulate: accumulate.as_ref(),
+        }
+    }
+
     /// Extent of an axis.
     pub fn extent(&self, axis: usize) -> usize {
         self.variables.extents[axis]
