@@ -186,3 +186,49 @@ impl Queue<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::isa::Isa;
+    use cranelift_codegen::cursor::{Cursor, FuncCursor};
+    use cranelift_codegen::ir::InstBuilder;
+    use cranelift_codegen::ir::types::I64;
+
+    /// A function that adds up some constants.
+    fn function(n: usize) -> Function {
+        let mut function = Function::new();
+        let block = function.dfg.make_block();
+        let mut cursor = FuncCursor::new(&mut function);
+        cursor.insert_block(block);
+        let mut sum = cursor.ins().iconst(I64, 1);
+        for i in 0..n {
+            sum = cursor.ins().iadd_imm_s(sum, i as i64);
+        }
+        cursor.ins().return_(&[]);
+        function
+    }
+
+    #[test]
+    fn functions_come_back_in_the_order_in_which_they_were_given() {
+        let target = Target::new(Isa::Portable, true);
+        for n in [0, 1, 2, 40] {
+            let (answer, compiled) = compile(&target, false, |compiler| {
+                (0..n).for_each(|i| compiler.add(format!("f{i}"), function(7 * i % 40)));
+                42
+            });
+            let names: Vec<String> = compiled.iter().map(|compiled| compiled.name.clone()).collect();
+            assert_eq!(names, (0..n).map(|i| format!("f{i}")).collect::<Vec<_>>());
+            assert!(answer == 42 && compiled.iter().all(|compiled| !compiled.bytes.is_empty()));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no more")]
+    fn threads_do_not_wait_for_a_generator_that_panics() {
+        compile(&Target::new(Isa::Portable, true), false, |compiler| -> () {
+            (0..3).for_each(|i| compiler.add(format!("f{i}"), function(i)));
+            panic!("no more")
+        });
+    }
+}

@@ -85,14 +85,50 @@ pub struct Layout {
 /// `fn(table of pointers, scratch of this thread, thread, barrier)`.
 pub type DriverFunction = unsafe extern "C" fn(*const *mut u8, *mut u8, usize, *const u8);
 
-/// Generates the driver.
+/// Most steps of one function of the driver. Allocating registers for ten times as many takes thirty times as long, and
+/// several functions are compiled at once.
+const STEPS_OF_PART: usize = 64;
+
+/// Generates the driver: its parts and then itself, each handed over with its name.
 pub fn emit(
+    name: &str,
     steps: &[Step],
     stamps: Option<&Stamps>,
     layout: Layout,
     target: &Target,
     symbols: &mut Symbols,
+    hand_over: &mut dyn FnMut(String, Function),
+) {
+    let mut context = FunctionBuilderContext::new();
+    let mut sequence = |steps: &[Step], first: usize, symbols: &mut Symbols| {
+        let stamps = stamps.map(|stamps| &stamps.0[first..]);
+        function(target, symbols, layout, &mut context, |driver| {
+            driver.stamp(stamps, 0);
+            driver.sequence(steps, stamps);
+        })
+    };
+    if steps.len() <= STEPS_OF_PART {
+        return hand_over(name.to_string(), sequence(steps, 0, symbols));
+    }
+    let mut parts = Vec::new();
+    for (i, part) in steps.chunks(STEPS_OF_PART).enumerate() {
+        let function = sequence(part, i * STEPS_OF_PART, symbols);
+        let part = format!("{name}.{i}");
+        symbols.declare(&part, std::ptr::null(), &[I64; 4], &[], function.signature.call_conv);
+        hand_over(part.clone(), function);
+        parts.push(part);
+    }
+    let whole = function(target, symbols, layout, &mut context, |driver| driver.parts(&parts));
+    hand_over(name.to_string(), whole);
+}
+
+/// A function of the driver, of which `inside` is the code.
+fn function(
+    target: &Target,
+    symbols: &mut Symbols,
+    layout: Layout,
     context: &mut FunctionBuilderContext,
+    inside: impl FnOnce(&mut Driver),
 ) -> Function {
     let mut function = Function::new();
     function.name = UserFuncName::default();
@@ -107,8 +143,7 @@ pub fn emit(
         unreachable!("the driver has four parameters")
     };
     let mut driver = Driver { b, symbols, table, scratch, thread, barrier, layout, indices: Vec::new() };
-    driver.stamp(stamps, 0);
-    driver.sequence(steps, stamps);
+    inside(&mut driver);
     driver.b.ins().return_(&[]);
     driver.b.seal_all_blocks();
     driver.b.finalize(target.isa.frontend_config());
@@ -129,7 +164,7 @@ struct Driver<'a, 'f> {
 
 impl Driver<'_, '_> {
     /// Steps that all threads come to; the stamps, if there are any, are taken after each.
-    fn sequence(&mut self, steps: &[Step], stamps: Option<&Stamps>) {
+    fn sequence(&mut self, steps: &[Step], stamps: Option<&[AtomicU64]>) {
         let shared = self.layout.n_threads > 1;
         let alone = |step: &Step| shared && !step.parallel;
         let mut i = 0;
@@ -152,6 +187,14 @@ impl Driver<'_, '_> {
             }
             self.stamp(stamps, end);
             i = end;
+        }
+    }
+
+    /// Calls the functions that the steps were divided among.
+    fn parts(&mut self, names: &[String]) {
+        for name in names {
+            let function = self.symbols.import(self.b.func, name, std::ptr::null(), &[I64; 4], &[]);
+            self.b.ins().call(function, &[self.table, self.scratch, self.thread, self.barrier]);
         }
     }
 
@@ -258,11 +301,11 @@ impl Driver<'_, '_> {
     }
 
     /// Notes the time after so many steps, when a profile is wanted.
-    fn stamp(&mut self, stamps: Option<&Stamps>, step: usize) {
+    fn stamp(&mut self, stamps: Option<&[AtomicU64]>, step: usize) {
         let Some(stamps) = stamps else { return };
         let address = kiln_stamp as *const u8;
         let function = self.symbols.import(self.b.func, "kiln_stamp", address, &[I64; 2], &[]);
-        let at = self.b.ins().iconst(I64, (&raw const stamps.0[step]) as i64);
+        let at = self.b.ins().iconst(I64, (&raw const stamps[step]) as i64);
         self.b.ins().call(function, &[at, self.thread]);
     }
 

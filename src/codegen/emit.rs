@@ -3,20 +3,21 @@
 //! [`Emitter`] holds what stays the same in a kernel, [`At`] is a place: which lanes of the vector axis are computed.
 //! Values that do not change along the vector axis are computed once, before its loop.
 
+mod index;
 mod primitives;
 
+pub use index::Known;
 pub use primitives::Routine;
 
 use super::ops::{Ops, Rep};
 use super::symbols::Symbols;
 use super::target::Target;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_frontend::{FunctionBuilder, Variable};
 use kiln_ir::op::{BinaryOp, LogicalOp, ReduceOp};
 use kiln_ir::{DType, Literal};
-use kiln_passes::loops::{Affine, Derived, LoopBody, ReductionKind, ValueId, ValueKind};
+use kiln_passes::loops::{Affine, LoopBody, ReductionKind, ValueId, ValueKind};
 use std::collections::HashMap;
 
 /// Elements of a block: what a block primitive is called on. Its operands and results lie in first-level cache.
@@ -63,6 +64,8 @@ pub struct Emitter<'a, 'f> {
     pub varies: Vec<bool>,
     /// Current index along each axis but the vector axis; `None` outside of its loop.
     pub index: Vec<Option<Value>>,
+    /// The integers that were computed for indices and addresses.
+    pub known: Known,
     /// Fixed values for derived variables.
     pub overrides: HashMap<usize, Value>,
     /// Values that do not change along the vector axis, and their splats, as far as computed.
@@ -127,7 +130,7 @@ impl<'f> Emitter<'_, 'f> {
         }
         let is_last = self.chain.is_none();
         self.chain.get_or_insert_default();
-        let zero = self.b.ins().iconst(I64, 0);
+        let zero = self.constant(0);
         let mut at = At { lanes: 1, position: zero, offset: 0, block: zero, values: HashMap::new() };
         let value = self.compute(&mut at, id);
         // Not remembered any longer: the place may not dominate later uses. `prepare` fills the table where it does.
@@ -175,112 +178,6 @@ impl<'f> Emitter<'_, 'f> {
         let rep = self.rep(id, at.lanes);
         let address = self.slot_address(at, slot, rep.dtype);
         self.ops().load(rep, address, at.offset * rep.dtype.n_bytes() as i64)
-    }
-
-    /// Address in a slot of the element at a place (but for the place's constant offset).
-    pub fn slot_address(&mut self, at: &At, slot: Slot, dtype: DType) -> Value {
-        let from_start = if slot.whole_row {
-            let row = self.row_position();
-            self.b.ins().iadd(row, at.position)
-        } else {
-            self.b.ins().isub(at.position, at.block)
-        };
-        self.element(slot.address, from_start, dtype)
-    }
-
-    /// Position in the reduced axes, in row-major order, where the vector axis is at 0.
-    fn row_position(&mut self) -> Value {
-        let body = self.body;
-        let mut position = Affine::default();
-        let mut stride = 1;
-        for axis in (0..body.axes.len()).rev() {
-            if body.axes[axis] == kiln_passes::loops::body::AxisKind::Reduced {
-                if axis != body.vector_axis {
-                    position = position.plus(&Affine::variable(axis).times(stride));
-                }
-                stride *= body.extent(axis) as i64;
-            }
-        }
-        self.index_value(None, &position)
-    }
-
-    /// Address of element `index` from a start.
-    pub fn element(&mut self, start: Value, index: Value, dtype: DType) -> Value {
-        let shift = dtype.n_bytes().trailing_zeros() as i64;
-        let bytes = if shift == 0 { index } else { self.b.ins().ishl_imm_u(index, shift) };
-        self.b.ins().iadd(start, bytes)
-    }
-
-    /// The value of an index expression at a place (`None`: with the vector axis at 0).
-    pub fn index_value(&mut self, at: Option<&mut At>, of: &Affine) -> Value {
-        let mut at = at;
-        let mut sum: Option<Value> = None;
-        for &(variable, coefficient) in &of.terms {
-            let value = self.variable(at.as_deref_mut(), variable);
-            let Some(value) = value else { continue };
-            let term = match coefficient {
-                1 => value,
-                c => self.b.ins().imul_imm_s(value, c),
-            };
-            sum = Some(match sum {
-                Some(sum) => self.b.ins().iadd(sum, term),
-                None => term,
-            });
-        }
-        match sum {
-            Some(sum) if of.offset == 0 => sum,
-            Some(sum) => self.b.ins().iadd_imm_s(sum, of.offset),
-            None => self.b.ins().iconst(I64, of.offset),
-        }
-    }
-
-    /// The value of a variable; `None` for the vector axis without a place.
-    fn variable(&mut self, at: Option<&mut At>, variable: usize) -> Option<Value> {
-        if let Some(&value) = self.overrides.get(&variable) {
-            return Some(value);
-        }
-        let Some(derived) = self.body.variables.definition(variable) else {
-            if variable != self.body.vector_axis {
-                return Some(self.index[variable].expect("an index is used inside its loop"));
-            }
-            let at = at?;
-            return Some(if at.offset == 0 {
-                at.position
-            } else {
-                self.b.ins().iadd_imm_s(at.position, at.offset)
-            });
-        };
-        let mut none = None;
-        let mut at = at;
-        Some(match derived {
-            Derived::Quotient { of, by } => {
-                let of = self.index_value(at, of);
-                self.b.ins().udiv_imm_u(of, *by)
-            }
-            Derived::Remainder { of, by } => {
-                let of = self.index_value(at, of);
-                self.b.ins().urem_imm_u(of, *by)
-            }
-            Derived::Clamp { of, max } => {
-                let of = self.index_value(at, of);
-                self.clamp(of, *max)
-            }
-            Derived::Loaded { value, max } => {
-                let dtype = self.body.values[*value].dtype;
-                let loaded = match (self.varies[*value], at.as_mut().or(none.as_mut())) {
-                    (true, Some(at)) => self.varying(at, *value),
-                    _ => self.uniform(*value),
-                };
-                let index = self.ops().convert(Rep { dtype, lanes: 1 }, DType::I64, loaded);
-                self.clamp(index, *max)
-            }
-        })
-    }
-
-    fn clamp(&mut self, index: Value, max: i64) -> Value {
-        let (low, high) = (self.b.ins().iconst(I64, 0), self.b.ins().iconst(I64, max));
-        let index = self.b.ins().smax(index, low);
-        self.b.ins().smin(index, high)
     }
 
     fn compute(&mut self, at: &mut At, id: ValueId) -> Value {
@@ -364,62 +261,6 @@ impl<'f> Emitter<'_, 'f> {
         let (a, b) = (self.operand(at, rep.lanes, a), self.operand(at, rep.lanes, b));
         let rest = self.operand(at, rep.lanes, rest);
         Some(self.b.ins().fma(a, b, rest))
-    }
-
-    /// Whether an index expression changes along the vector axis other than by a constant step.
-    fn jumps(&self, of: &Affine) -> bool {
-        let axis = self.body.vector_axis;
-        self.body.affine_varies(&of.without(axis), |a| a == axis, &self.varies)
-    }
-
-    pub fn load(&mut self, at: &mut At, rep: Rep, buffer: usize, address: &Affine) -> Value {
-        let size = rep.dtype.n_bytes() as i64;
-        let step = address.coefficient(self.body.vector_axis);
-        if rep.lanes == 1 || self.jumps(address) {
-            let index = self.index_value(Some(at), address);
-            let address = self.element(self.buffers[buffer], index, rep.dtype);
-            return self.ops().load(Rep { lanes: 1, ..rep }, address, 0);
-        }
-        let start = self.line_start(buffer, address, rep.dtype);
-        let along = if step == 1 { at.position } else { self.b.ins().imul_imm_s(at.position, step) };
-        let first = self.element(start, along, rep.dtype);
-        if step == 1 {
-            return self.ops().load(rep, first, at.offset * size);
-        }
-        let scalar = Rep { lanes: 1, ..rep };
-        let lanes: Vec<Value> = (0..rep.lanes as i64)
-            .map(|lane| self.ops().load(scalar, first, (at.offset + lane) * step * size))
-            .collect();
-        self.ops().join_lanes(rep, &lanes)
-    }
-
-    /// Address of the element at position 0 of the vector axis: the same for the whole inner loop, out of which
-    /// Cranelift moves it.
-    fn line_start(&mut self, buffer: usize, address: &Affine, dtype: DType) -> Value {
-        let line = self.index_value(None, &address.without(self.body.vector_axis));
-        self.element(self.buffers[buffer], line, dtype)
-    }
-
-    /// Stores a value at an address of a buffer.
-    pub fn store(&mut self, at: &mut At, rep: Rep, value: Value, buffer: usize, address: &Affine) {
-        let size = rep.dtype.n_bytes() as i64;
-        if rep.lanes == 1 || self.jumps(address) {
-            let index = self.index_value(Some(at), address);
-            let address = self.element(self.buffers[buffer], index, rep.dtype);
-            return self.ops().store(Rep { lanes: 1, ..rep }, value, address, 0);
-        }
-        let step = address.coefficient(self.body.vector_axis);
-        let start = self.line_start(buffer, address, rep.dtype);
-        let along = if step == 1 { at.position } else { self.b.ins().imul_imm_s(at.position, step) };
-        let first = self.element(start, along, rep.dtype);
-        if step == 1 {
-            return self.ops().store(rep, value, first, at.offset * size);
-        }
-        for lane in 0..rep.lanes {
-            let element = self.ops().lane(rep, value, lane);
-            let offset = (at.offset + lane as i64) * step * size;
-            self.ops().store(Rep { lanes: 1, ..rep }, element, first, offset);
-        }
     }
 
     fn in_range(&mut self, at: &mut At, lanes: usize, of: &Affine, low: i64, high: i64) -> Value {

@@ -14,7 +14,7 @@
 //! Where the vector axis is reduced, accumulators are registers; where it is parallel, they are a block of scratch
 //! memory, so that memory is read row by row.
 
-use super::emit::{Accumulators, At, BLOCK, Emitter, Slot};
+use super::emit::{Accumulators, At, BLOCK, Emitter, Known, Slot};
 use super::ops::Rep;
 use super::symbols::Symbols;
 use super::target::Target;
@@ -78,6 +78,7 @@ pub fn emit(
         lanes: lanes(body, &varies),
         varies,
         index: vec![None; body.axes.len()],
+        known: Known::default(),
         overrides: HashMap::new(),
         uniform: HashMap::new(),
         chain: None,
@@ -225,8 +226,8 @@ impl Emitter<'_, '_> {
                 self.index[axis] = Some(rest);
                 return;
             }
-            self.index[axis] = Some(self.b.ins().urem_imm_u(rest, extent));
-            rest = self.b.ins().udiv_imm_u(rest, extent);
+            self.index[axis] = Some(self.remainder(rest, extent));
+            rest = self.quotient(rest, extent);
         }
     }
 
@@ -245,8 +246,8 @@ impl Emitter<'_, '_> {
     /// Nested loops over axes.
     fn for_each(&mut self, axes: &[usize], inside: &mut dyn FnMut(&mut Self)) {
         let Some((&axis, rest)) = axes.split_first() else { return inside(self) };
-        let from = self.b.ins().iconst(I64, 0);
-        let to = self.b.ins().iconst(I64, self.body.extent(axis) as i64);
+        let from = self.constant(0);
+        let to = self.constant(self.body.extent(axis) as i64);
         self.repeat(from, to, 1, |e, i| {
             let outside = e.index[axis].replace(i);
             e.for_each(rest, inside);
@@ -280,8 +281,8 @@ impl Emitter<'_, '_> {
             let sinks = self.sinks(phase);
             let running: Vec<usize> =
                 (0..self.body.reductions.len()).filter(|&i| self.body.reductions[i].phase == phase).collect();
-            let from = self.b.ins().iconst(I64, 0);
-            let to = self.b.ins().iconst(I64, length);
+            let from = self.constant(0);
+            let to = self.constant(length);
             let span = Span { from, to, length: Some(length), block: None };
             let copies = self.unroll(&sinks, Span { length: Some(length.min(BLOCK)), ..span });
             running.iter().for_each(|&i| self.start_registers(i, copies));
@@ -364,7 +365,7 @@ impl Emitter<'_, '_> {
 
     /// Values of which there is one per row.
     fn per_row(&mut self) {
-        let zero = self.b.ins().iconst(I64, 0);
+        let zero = self.constant(0);
         let mut at = At { lanes: 1, position: zero, offset: 0, block: zero, values: HashMap::new() };
         let body = self.body;
         // All values before any store: a store may write over what another value still has to read.
@@ -404,7 +405,7 @@ impl Emitter<'_, '_> {
         for i in 0..body.reductions.len() {
             let dtype = body.values[body.reductions[i].operand].dtype;
             let offset = self.take_scratch(BLOCK as usize * dtype.n_bytes());
-            let address = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+            let address = self.plus_constant(self.scratch, offset as i64);
             let key = self.reduced_key(i);
             self.slots.insert(key, Slot { address, whole_row: false });
         }
@@ -429,14 +430,14 @@ impl Emitter<'_, '_> {
             Some(kiln_passes::loops::Derived::Loaded { max, .. }) => max + 1,
             _ => unreachable!("the variable of an accumulation is loaded"),
         };
-        let (first, end) = (self.b.ins().iconst(I64, 0), self.b.ins().iconst(I64, count));
+        let (first, end) = (self.constant(0), self.constant(count));
         let parallel = self.body.axes[self.body.vector_axis] == AxisKind::Parallel;
         self.repeat(first, end, 1, |e, i| {
             e.overrides.insert(accumulate.loaded, i);
             if parallel {
                 e.walk(vec![Sink::Zero], Span { from, to, length: None, block: None });
             } else {
-                let zero = e.b.ins().iconst(I64, 0);
+                let zero = e.constant(0);
                 let mut at = At { lanes: 1, position: zero, offset: 0, block: zero, values: HashMap::new() };
                 let dtype = e.body.values[accumulate.value].dtype;
                 let value = e.ops().literal(Literal::zero(dtype), 1);
@@ -467,7 +468,7 @@ impl Emitter<'_, '_> {
         for id in (0..phases.len()).filter(|&id| phases[id] > 1) {
             if body.is_block_op(id) && self.varies[id] {
                 let offset = self.take_scratch(row * body.values[id].dtype.n_bytes());
-                let address = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+                let address = self.plus_constant(self.scratch, offset as i64);
                 self.kept_rows.insert(id, Slot { address, whole_row: true });
             }
         }

@@ -183,9 +183,7 @@ impl<'a> Generator<'a> {
         // Behind the scratch memory of kernels lie the pointers of a step in a loop.
         let own_pointers = self.scratch_bytes.next_multiple_of(64);
         let layout = driver::Layout { n_threads, own_pointers };
-        let driver =
-            driver::emit(&steps, stamps.as_ref(), layout, self.target, &mut self.symbols, &mut self.context);
-        (self.compile)(DRIVER.to_string(), driver);
+        driver::emit(DRIVER, &steps, stamps.as_ref(), layout, self.target, &mut self.symbols, self.compile);
         Generated {
             symbols: self.symbols,
             calls: self.calls,

@@ -45,18 +45,19 @@ pub struct Span {
 impl Emitter<'_, '_> {
     /// Repeats for `from, from + step, ..` below `to`. What is remembered inside is forgotten outside.
     pub fn repeat(&mut self, from: Value, to: Value, step: i64, inside: impl FnOnce(&mut Self, Value)) {
-        let (uniform, splats) = (self.uniform.clone(), self.splats.clone());
+        let (uniform, splats, known) = (self.uniform.clone(), self.splats.clone(), self.known.mark());
         let (head, exit) = (self.b.create_block(), self.b.create_block());
         let i = self.b.append_block_param(head, I64);
         let any = self.b.ins().icmp(IntCC::SignedLessThan, from, to);
         self.b.ins().brif(any, head, &[BlockArg::from(from)], exit, &[]);
         self.b.switch_to_block(head);
         inside(self, i);
-        let next = self.b.ins().iadd_imm_s(i, step);
+        let next = self.plus_constant(i, step);
         let more = self.b.ins().icmp(IntCC::SignedLessThan, next, to);
         self.b.ins().brif(more, head, &[BlockArg::from(next)], exit, &[]);
         self.b.switch_to_block(exit);
         (self.uniform, self.splats) = (uniform, splats);
+        self.known.forget_since(known);
     }
 
     /// Walks a span in a phase: computes what the sinks need and hands it to them.
@@ -91,8 +92,8 @@ impl Emitter<'_, '_> {
     /// Cuts a span into blocks.
     pub fn blocks(&mut self, span: Span, inside: impl FnOnce(&mut Self, Span)) {
         self.repeat(span.from, span.to, BLOCK, |e, from| {
-            let end = e.b.ins().iadd_imm_s(from, BLOCK);
-            let to = e.b.ins().smin(end, span.to);
+            let end = e.plus_constant(from, BLOCK);
+            let to = e.lesser(end, span.to);
             let length = span.length.filter(|n| n % BLOCK == 0).map(|_| BLOCK);
             inside(e, Span { from, to, length, block: Some(from) });
         });
@@ -195,6 +196,8 @@ impl Emitter<'_, '_> {
 
     /// Loops over a span: unrolled vectors, vectors, elements.
     fn span(&mut self, sinks: &[Sink], span: Span) {
+        let needed = self.needed(sinks.iter().filter_map(|sink| self.sink_value(sink)));
+        self.prepare_lines(&needed, sinks);
         let lanes = self.lanes as i64;
         // No more copies than there are registers for the accumulators.
         let registers = sinks.iter().filter_map(|sink| match sink {
@@ -229,7 +232,7 @@ impl Emitter<'_, '_> {
         unroll: usize,
     ) {
         let step = (lanes * unroll) as i64;
-        let limit = self.b.ins().iadd_imm_s(to, 1 - step);
+        let limit = self.plus_constant(to, 1 - step);
         let from = self.b.use_var(position);
         self.repeat(from, limit, step, |e, i| {
             let mut places: Vec<At> = (0..unroll)
@@ -242,7 +245,7 @@ impl Emitter<'_, '_> {
                 })
                 .collect();
             e.at_each(sinks, &mut places);
-            let next = e.b.ins().iadd_imm_s(i, step);
+            let next = e.plus_constant(i, step);
             e.b.def_var(position, next);
         });
     }

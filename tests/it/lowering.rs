@@ -4,7 +4,8 @@
 use kiln::compile::{CompileOptions, compile};
 use kiln::kernels::isa::Isa;
 use kiln::state::State;
-use kiln_ir::{TensorData, parse};
+use kiln_ir::compare::{Tolerance, compare, random_data};
+use kiln_ir::{Graph, TensorData, interpret, parse};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -66,6 +67,53 @@ fn elementwise_ops_become_few_instructions() {
     if let Some(table) = table(&rows) {
         insta::assert_snapshot!(table);
     }
+}
+
+/// Layers of one product and one function of it, each on what the one before gives.
+fn layers(functions: &[&str]) -> Graph {
+    let mut text = "graph layers(%x: f32[64, 64], %w: f32[64, 64]) {\n".to_string();
+    let mut last = "%x".to_string();
+    for (i, function) in functions.iter().enumerate() {
+        writeln!(text, "%dot{i}: f32[64, 64] = dot {last}, %w {{ contract = [1:0] }}").unwrap();
+        writeln!(text, "%y{i}: f32[64, 64] = {function} %dot{i}").unwrap();
+        last = format!("%y{i}");
+    }
+    parse(&format!("{text} return {last} }}")).unwrap()
+}
+
+/// The names of the functions that a program is compiled to.
+fn functions(graph: &Graph) -> Vec<String> {
+    let options = CompileOptions { keep_text: true, ..CompileOptions::new(0, 2).unwrap() };
+    let executable = compile(graph.clone(), &options);
+    executable.text().clif.iter().map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn equal_kernels_are_compiled_once() {
+    assert_eq!(functions(&layers(&["tanh"])), ["k0", "step"]);
+    assert_eq!(functions(&layers(&["tanh"; 5])), ["k0", "step"]);
+    assert_eq!(functions(&layers(&["tanh", "sqrt", "tanh", "sqrt"])), ["k0", "k1", "step"]);
+}
+
+#[test]
+fn kernels_that_share_a_function_work_on_memory_of_their_own() {
+    let graph = layers(&["tanh", "sin", "tanh", "sin", "tanh"]);
+    let inputs: Vec<TensorData> = graph
+        .inputs()
+        .iter()
+        .zip(0..)
+        .map(|(&input, seed)| random_data(graph.node(input).ty(), seed, -0.3..0.3))
+        .collect();
+    let mut executable = compile(graph.clone(), &CompileOptions::new(0, 2).unwrap());
+    executable.run(&mut State::new(&[]), &inputs.iter().collect::<Vec<_>>());
+    let expected = interpret(&graph, &inputs).unwrap();
+    compare(&executable.output(0), &expected[0], Tolerance::mixed(1e-5)).unwrap();
+}
+
+#[test]
+fn the_driver_of_many_kernels_is_several_functions() {
+    let names = functions(&layers(&["tanh"; 70]));
+    assert_eq!(names, ["k0", "step.0", "step.1", "step"]);
 }
 
 #[test]

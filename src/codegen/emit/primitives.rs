@@ -29,9 +29,9 @@ impl Emitter<'_, '_> {
         element: &Affine,
     ) -> Value {
         let offset = self.take_scratch(8);
-        let address = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+        let address = self.plus_constant(self.scratch, offset as i64);
         let first = self.index_value(Some(at), element);
-        let one = self.b.ins().iconst(I64, 1);
+        let one = self.constant(1);
         self.call_philox(address, one, key, counter, first);
         self.ops().load(Rep { dtype: DType::I32, lanes: 1 }, address, 0)
     }
@@ -39,10 +39,10 @@ impl Emitter<'_, '_> {
     /// Fills a block with random words from position `first` of the stream on.
     pub fn call_philox(&mut self, dst: Value, n: Value, key: ValueId, counter: ValueId, first: Value) {
         let offset = self.take_scratch(32);
-        let state = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+        let state = self.plus_constant(self.scratch, offset as i64);
         let flags = MemFlagsData::new().with_notrap();
         let (key, counter) = (self.uniform(key), self.uniform(counter));
-        let zero = self.b.ins().iconst(I64, 0);
+        let zero = self.constant(0);
         self.b.ins().store(flags, key, state, 0);
         // The counter has 128 bits; the state holds the lower 64 of them.
         self.b.ins().store(flags, counter, state, 8);
@@ -50,7 +50,7 @@ impl Emitter<'_, '_> {
         let routine = math::philox(self.target.kernels);
         let address = routine.function as *const u8;
         let function = self.symbols.import(self.b.func, routine.symbol, address, &[I64; 5], &[]);
-        let counter = self.b.ins().iadd_imm_s(state, 8);
+        let counter = self.plus_constant(state, 8);
         self.b.ins().call(function, &[dst, n, state, counter, first]);
     }
 

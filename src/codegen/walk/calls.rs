@@ -66,7 +66,7 @@ impl Emitter<'_, '_> {
             }
             ValueKind::Binary(op, x, y) => {
                 let offset = self.take_scratch(BLOCK as usize * dtype.n_bytes());
-                let address = self.b.ins().iadd_imm_s(self.scratch, offset as i64);
+                let address = self.plus_constant(self.scratch, offset as i64);
                 let other = Slot { address, whole_row: false };
                 staged.extend([(*x, slot), (*y, other)]);
                 CallKind::Binary { routine: Routine::Binary(*op), operands: [slot, other] }
@@ -83,7 +83,7 @@ impl Emitter<'_, '_> {
     fn new_slot(&mut self, id: ValueId) -> Slot {
         let slot = self.kept_rows.get(&id).copied().unwrap_or_else(|| {
             let offset = self.take_scratch(BLOCK as usize * self.body.values[id].dtype.n_bytes());
-            Slot { address: self.b.ins().iadd_imm_s(self.scratch, offset as i64), whole_row: false }
+            Slot { address: self.plus_constant(self.scratch, offset as i64), whole_row: false }
         });
         self.slots.insert(id, slot);
         slot
@@ -127,7 +127,7 @@ impl Emitter<'_, '_> {
     pub(super) fn call(&mut self, call: &Call, span: Span) {
         let dtype = self.body.values[call.op].dtype;
         let block = span.block.unwrap_or(span.from);
-        let n = self.b.ins().isub(span.to, span.from);
+        let n = self.minus(span.to, span.from);
         let mut at = At { lanes: 1, position: span.from, offset: 0, block, values: HashMap::new() };
         let dst = self.slot_address(&at, call.slot, dtype);
         let mut source_address = |e: &mut Self, source: &Option<(usize, Affine)>| match source {
