@@ -51,12 +51,17 @@ pub fn lower(graph: &Graph) -> Lowered {
     let bodies: Vec<LoopBody> =
         kernels.iter().map(|kernel| loops::build(graph, kernel, &in_memory)).collect();
     let order = schedule(graph, &kernels, &bodies);
-    let kernels: Vec<_> = order.kernels.iter().map(|&k| kernels[k].clone()).collect();
-    let bodies: Vec<_> = order.kernels.iter().map(|&k| bodies[k].clone()).collect();
+    let (kernels, bodies) = (in_order(kernels, &order.kernels), in_order(bodies, &order.kernels));
     let loops = loop_bodies::lower(graph);
     let plan = plan_memory(graph, &kernels, &bodies, &order, &loops);
     debug_assert_eq!(crate::plan_memory::check(graph, &kernels, &bodies, &plan), Ok(()));
     Lowered { schedule: Schedule { kernels }, bodies, plan, loops }
+}
+
+/// The items in the order of these positions, in which each is once.
+fn in_order<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order.iter().map(|&i| items[i].take().expect("an order has each position once")).collect()
 }
 
 #[cfg(test)]

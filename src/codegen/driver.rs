@@ -13,8 +13,9 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Parts of a line are multiples of this many elements: whole cache lines of every type.
-const LINE_UNIT: usize = 64;
+/// Parts of a line begin at multiples of this many elements, whole cache lines of every type, and end there or with the
+/// line. Loops count on it: they have no code for what a multiple of their step cannot leave over.
+pub const LINE_UNIT: usize = 64;
 
 /// One thing that the driver does.
 pub struct Step {

@@ -12,6 +12,7 @@ pub use primitives::Routine;
 use super::ops::{Ops, Rep};
 use super::symbols::Symbols;
 use super::target::Target;
+use super::walk::Length;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_frontend::{FunctionBuilder, Variable};
@@ -60,6 +61,8 @@ pub struct Emitter<'a, 'f> {
     pub scratch_bytes: usize,
     /// Lanes of a vector; 1 when the body must be computed element by element.
     pub lanes: usize,
+    /// What is known of the parts of the vector axis that the code is called for, where that is parallel.
+    pub line: Length,
     /// Which values change along the vector axis.
     pub varies: Vec<bool>,
     /// Current index along each axis but the vector axis; `None` outside of its loop.

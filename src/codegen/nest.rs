@@ -18,7 +18,7 @@ use super::emit::{Accumulators, At, BLOCK, Emitter, Known, Slot};
 use super::ops::Rep;
 use super::symbols::Symbols;
 use super::target::Target;
-use super::walk::{Sink, Span};
+use super::walk::{Length, Sink, Span};
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, MemFlagsData, UserFuncName, Value};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -44,9 +44,11 @@ pub struct LoopCode {
     pub line: Option<usize>,
 }
 
-/// Generates the code of a loop body.
+/// Generates the code of a loop body. `line` is what is known of the parts of the vector axis that it is called for,
+/// where that is parallel.
 pub fn emit(
     body: &LoopBody,
+    line: Length,
     target: &Target,
     symbols: &mut Symbols,
     context: &mut FunctionBuilderContext,
@@ -76,6 +78,7 @@ pub fn emit(
         scratch: parameters[5],
         scratch_bytes: 0,
         lanes: lanes(body, &varies),
+        line,
         varies,
         index: vec![None; body.axes.len()],
         known: Known::default(),
@@ -283,8 +286,8 @@ impl Emitter<'_, '_> {
                 (0..self.body.reductions.len()).filter(|&i| self.body.reductions[i].phase == phase).collect();
             let from = self.constant(0);
             let to = self.constant(length);
-            let span = Span { from, to, length: Some(length), block: None };
-            let copies = self.unroll(&sinks, Span { length: Some(length.min(BLOCK)), ..span });
+            let span = Span { from, to, length: Length::Exactly(length), block: None };
+            let copies = self.unroll(&sinks, Span { length: Length::Exactly(length.min(BLOCK)), ..span });
             running.iter().for_each(|&i| self.start_registers(i, copies));
             // Nothing may be loaded for a row without elements, not even what is the same for all of them.
             if length > 0 {
@@ -389,7 +392,7 @@ impl Emitter<'_, '_> {
 
     /// A part of the vector axis, which is parallel.
     fn lines(&mut self, [from, to]: [Value; 2]) {
-        let span = Span { from, to, length: None, block: None };
+        let span = Span { from, to, length: self.line, block: None };
         if self.body.reductions.is_empty() && self.body.axes_of(AxisKind::Reduced).is_empty() {
             let sinks = self.sinks(0);
             self.walk(sinks, span);
@@ -435,7 +438,7 @@ impl Emitter<'_, '_> {
         self.repeat(first, end, 1, |e, i| {
             e.overrides.insert(accumulate.loaded, i);
             if parallel {
-                e.walk(vec![Sink::Zero], Span { from, to, length: None, block: None });
+                e.walk(vec![Sink::Zero], Span { from, to, length: e.line, block: None });
             } else {
                 let zero = e.constant(0);
                 let mut at = At { lanes: 1, position: zero, offset: 0, block: zero, values: HashMap::new() };

@@ -11,6 +11,7 @@ use super::nest;
 use super::sort::SortCall;
 use super::symbols::Symbols;
 use super::target::Target;
+use super::walk::{Length, power_of_two_in};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::ir::types::I64;
 use cranelift_frontend::FunctionBuilderContext;
@@ -105,12 +106,34 @@ pub struct Generator<'a> {
     context: FunctionBuilderContext,
     symbols: Symbols,
     /// The function of each computation that was generated: layers of the same kind share theirs.
-    nests: HashMap<Computation<'a>, Nest>,
+    nests: HashMap<(Computation<'a>, Parts), Nest>,
     calls: Vec<(Box<ContractionCall>, Option<String>)>,
     pointers: Vec<Pointer>,
     scratch_bytes: usize,
     /// Most pointers of a step in a loop that are not the same each time.
     n_varying_pointers: usize,
+}
+
+/// Which parts of a line a function is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Parts {
+    /// Those of the driver: multiples of [`LINE_UNIT`](driver::LINE_UNIT), but for the end of the line.
+    Units,
+    /// Regions of a product, as the tiles finish them.
+    Regions,
+}
+
+impl Parts {
+    /// What this says of the lengths of parts.
+    fn length(self, body: &LoopBody) -> Length {
+        match self {
+            Parts::Units => {
+                let line = body.extent(body.vector_axis);
+                Length::MultipleOf(power_of_two_in(line, driver::LINE_UNIT as i64))
+            }
+            Parts::Regions => Length::MultipleOf(1),
+        }
+    }
 }
 
 /// A loop nest that became a function.
@@ -244,7 +267,7 @@ impl<'a> Generator<'a> {
     }
 
     fn nest(&mut self, scope: &Scope, k: usize, kernel: &Kernel, body: &'a LoopBody) -> Step {
-        let Nest { name, scratch_bytes, rows, line } = self.function(scope, k, body);
+        let Nest { name, scratch_bytes, rows, line } = self.function(scope, k, body, Parts::Units);
         self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
         let work = Work::Loop { name, rows, line };
         let addresses: Vec<Address> = body.buffers.iter().map(|&node| scope.address(node)).collect();
@@ -263,17 +286,17 @@ impl<'a> Generator<'a> {
     }
 
     /// The function of a loop nest: that of an equal one, if there was one.
-    fn function(&mut self, scope: &Scope, k: usize, body: &'a LoopBody) -> Nest {
-        if let Some(nest) = self.nests.get(&body.computation()) {
+    fn function(&mut self, scope: &Scope, k: usize, body: &'a LoopBody, parts: Parts) -> Nest {
+        if let Some(nest) = self.nests.get(&(body.computation(), parts)) {
             return nest.clone();
         }
-        let code = nest::emit(body, self.target, &mut self.symbols, &mut self.context);
+        let code = nest::emit(body, parts.length(body), self.target, &mut self.symbols, &mut self.context);
         let name = format!("{}k{k}", scope.prefix);
         let convention = code.function.signature.call_conv;
         self.symbols.declare(&name, std::ptr::null(), &[I64; 6], &[], convention);
         (self.compile)(name.clone(), code.function);
         let nest = Nest { name, scratch_bytes: code.scratch_bytes, rows: code.rows, line: code.line };
-        self.nests.insert(body.computation(), nest.clone());
+        self.nests.insert((body.computation(), parts), nest.clone());
         nest
     }
 
@@ -293,7 +316,7 @@ impl<'a> Generator<'a> {
             body.buffers.iter().chain(&nodes).map(|&node| scope.address(node)).collect();
         let mut scratch = call.scratch_bytes();
         let epilogue = (kernel.writes != [root]).then(|| {
-            let nest = self.function(scope, k, body);
+            let nest = self.function(scope, k, body, Parts::Regions);
             scratch += nest.scratch_bytes;
             nest.name
         });

@@ -1,5 +1,6 @@
 //! One walk along the vector axis: an unrolled loop over vectors and a scalar remainder, or, when block primitives are
-//! needed, several such loops over a block with calls in between.
+//! needed, several such loops over a block with calls in between. Loops for what another one leaves over are there only
+//! where something may be left.
 
 mod calls;
 use calls::Call;
@@ -36,10 +37,50 @@ pub enum Sink {
 pub struct Span {
     pub from: Value,
     pub to: Value,
-    /// The number of elements, when it is known.
-    pub length: Option<i64>,
+    /// What is known of the number of elements.
+    pub length: Length,
     /// Position at which the block of scratch memory begins, when the span is a part of one block.
     pub block: Option<Value>,
+}
+
+/// What is known of the number of elements of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// The number itself.
+    Exactly(i64),
+    /// A power of two that it is a multiple of.
+    MultipleOf(i64),
+}
+
+impl Length {
+    fn exact(self) -> Option<i64> {
+        match self {
+            Length::Exactly(n) => Some(n),
+            Length::MultipleOf(_) => None,
+        }
+    }
+
+    /// Whether a loop that takes so many elements at a time may leave as many as `n`, which divides `step`.
+    fn may_leave(self, n: i64, step: i64) -> bool {
+        match self {
+            Length::Exactly(length) => length % step >= n,
+            Length::MultipleOf(unit) => unit % step != 0,
+        }
+    }
+
+    /// What is known of each block that a span is cut into.
+    fn of_blocks(self) -> Length {
+        match self {
+            Length::Exactly(n) if n % BLOCK == 0 => Length::Exactly(BLOCK),
+            Length::Exactly(n) => Length::MultipleOf(power_of_two_in(n as usize, BLOCK)),
+            Length::MultipleOf(unit) => Length::MultipleOf(unit.min(BLOCK)),
+        }
+    }
+}
+
+/// The greatest power of two that divides a number, but at most this one.
+pub fn power_of_two_in(n: usize, most: i64) -> i64 {
+    if n == 0 { most } else { most.min(1 << n.trailing_zeros().min(62)) }
 }
 
 impl Emitter<'_, '_> {
@@ -76,7 +117,7 @@ impl Emitter<'_, '_> {
         let ready: Vec<bool> = (0..needed.len()).map(|id| self.slots.contains_key(&id)).collect();
         let segments = self.body.segments(|id| ready[id]);
         let calls: Vec<Call> = block_ops.iter().map(|&id| self.plan_call(id, &mut sinks)).collect();
-        let in_one_block = span.block.is_some() || span.length.is_some_and(|n| n <= BLOCK);
+        let in_one_block = span.block.is_some() || span.length.exact().is_some_and(|n| n <= BLOCK);
         if in_one_block {
             self.block(&sinks, &calls, &segments, Span { block: span.block.or(Some(span.from)), ..span });
         } else {
@@ -94,8 +135,7 @@ impl Emitter<'_, '_> {
         self.repeat(span.from, span.to, BLOCK, |e, from| {
             let end = e.plus_constant(from, BLOCK);
             let to = e.lesser(end, span.to);
-            let length = span.length.filter(|n| n % BLOCK == 0).map(|_| BLOCK);
-            inside(e, Span { from, to, length, block: Some(from) });
+            inside(e, Span { from, to, length: span.length.of_blocks(), block: Some(from) });
         });
     }
 
@@ -209,14 +249,13 @@ impl Emitter<'_, '_> {
         let block = span.block.unwrap_or(span.from);
         let position = self.b.declare_var(I64);
         self.b.def_var(position, span.from);
-        let rest = |of: i64| span.length.is_none_or(|n| n % step >= of);
-        if lanes > 1 && span.length.is_none_or(|n| n >= step) {
+        if lanes > 1 && span.length.exact().is_none_or(|n| n >= step) {
             self.steps(sinks, span.to, position, block, lanes as usize, unroll);
         }
-        if lanes > 1 && unroll > 1 && rest(lanes) {
+        if lanes > 1 && unroll > 1 && span.length.may_leave(lanes, step) {
             self.steps(sinks, span.to, position, block, lanes as usize, 1);
         }
-        if lanes == 1 || span.length.is_none_or(|n| n % lanes != 0) {
+        if lanes == 1 || span.length.may_leave(1, lanes) {
             self.steps(sinks, span.to, position, block, 1, 1);
         }
     }
@@ -443,10 +482,33 @@ impl Emitter<'_, '_> {
             9..=20 => 2,
             _ => 1,
         };
-        let extent = span.length.unwrap_or(self.body.extent(self.body.vector_axis) as i64);
+        let extent = span.length.exact().unwrap_or(self.body.extent(self.body.vector_axis) as i64);
         let by_length = (extent / self.lanes as i64).max(1) as usize;
         // A power of two, so that the remainder of one span is that of the next.
         let by_length = 1 << by_length.ilog2();
         by_size.min(by_length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_leaves_nothing_of_a_multiple_of_its_step() {
+        // 16 elements at a time and then 4: of 4 * 169 some vectors are left but no single elements.
+        assert!(Length::Exactly(676).may_leave(4, 16) && !Length::Exactly(676).may_leave(1, 4));
+        assert!(!Length::MultipleOf(64).may_leave(4, 16) && !Length::MultipleOf(16).may_leave(1, 4));
+        assert!(Length::MultipleOf(8).may_leave(4, 16) && Length::MultipleOf(2).may_leave(1, 4));
+        assert!(!Length::Exactly(19).may_leave(4, 16) && Length::Exactly(19).may_leave(1, 4));
+    }
+
+    #[test]
+    fn the_last_block_of_a_span_is_as_even_as_the_span() {
+        assert_eq!(Length::Exactly(1024).of_blocks(), Length::Exactly(512));
+        assert_eq!(Length::Exactly(768).of_blocks(), Length::MultipleOf(256));
+        assert_eq!(Length::Exactly(513).of_blocks(), Length::MultipleOf(1));
+        assert_eq!(Length::MultipleOf(64).of_blocks(), Length::MultipleOf(64));
+        assert_eq!(power_of_two_in(0, 64), 64);
     }
 }
