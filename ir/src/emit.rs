@@ -18,6 +18,11 @@ pub trait Emit {
     /// The same graph, to set the source and name that the next nodes get.
     fn graph_mut(&mut self) -> &mut Graph;
 
+    /// Whether each op is computed at once, so that what is emitted and not used costs time.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
     /// The type of a value emitted before.
     fn ty(&self, value: NodeId) -> &TensorType {
         self.graph().node(value).ty()

@@ -1,14 +1,16 @@
 //! Derives gradients in reverse mode: more graph, from the ops' rules.
 //!
 //! Only nodes on a path from a value asked for to a differentiated one get a gradient, and only along operands that
-//! pass one on. Contributions to a value are added in a fixed order: that of its users from last to first. A gradient
-//! node keeps the source of the forward node it belongs to and is named after it, `fc1.dot.grad`.
+//! pass one on. Contributions to a value are added in a fixed order: that of its users from last to first, factors that
+//! they share outside ([`sum`]). A gradient node keeps the source of the forward node it belongs to and is named after it,
+//! `fc1.dot.grad`.
 //!
 //! Everything is emitted through [`Emit`], so the same function extends a traced graph and runs over the tape of eager
 //! execution; what it emits can be differentiated again. Promises: no node there was is changed. Cost: O(nodes +
 //! edges), and once more for each value that no gradient reaches.
 
 mod iteration;
+mod sum;
 
 use kiln_ir::emit::EmitExt;
 use kiln_ir::{Emit, Graph, NodeId, Op, TensorType};
@@ -166,7 +168,7 @@ fn propagate(e: &mut dyn Emit, paths: &Paths, outputs: &[(NodeId, NodeId)]) -> V
         }
         let Some((&first, rest)) = contributions[id.index()].split_first() else { continue };
         name_after(e, id);
-        let total = rest.iter().fold(first, |sum, &contribution| e.add(sum, contribution));
+        let total = sum::total(e, first, rest);
         totals[id.index()] = Some(total);
 
         let wanted = paths.passing(e.graph(), id);

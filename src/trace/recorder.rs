@@ -113,6 +113,10 @@ impl Emit for Recorder {
         id
     }
 
+    fn is_immediate(&self) -> bool {
+        self.eager.is_some()
+    }
+
     fn graph(&self) -> &Graph {
         &self.graph
     }
