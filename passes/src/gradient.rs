@@ -168,7 +168,7 @@ fn propagate(e: &mut dyn Emit, paths: &Paths, outputs: &[(NodeId, NodeId)]) -> V
         }
         let Some((&first, rest)) = contributions[id.index()].split_first() else { continue };
         name_after(e, id);
-        let total = sum::total(e, first, rest);
+        let total = sum::total(e, bound, first, rest);
         totals[id.index()] = Some(total);
 
         let wanted = paths.passing(e.graph(), id);

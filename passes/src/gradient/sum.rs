@@ -12,19 +12,20 @@ use smallvec::SmallVec;
 /// More factors than rules make of one op after the other; the rest of a longer product is one factor.
 const MOST_FACTORS: usize = 16;
 
-/// Adds contributions in their order, with common factors outside.
-pub(super) fn total(e: &mut dyn Emit, first: NodeId, rest: &[NodeId]) -> NodeId {
+/// Adds contributions in their order, with common factors outside: those that are not among the first `n_forward` nodes,
+/// which are there without the gradient.
+pub(super) fn total(e: &mut dyn Emit, n_forward: usize, first: NodeId, rest: &[NodeId]) -> NodeId {
     rest.iter().fold(first, |sum, &contribution| {
         // What is computed at once has nothing to gain from factors: the products are there.
-        let factored = if e.is_immediate() { None } else { factored_sum(e, sum, contribution) };
+        let factored = if e.is_immediate() { None } else { factored_sum(e, n_forward, sum, contribution) };
         factored.unwrap_or_else(|| e.add(sum, contribution))
     })
 }
 
 /// `c * (p + q)` for `a = c * p` and `b = c * q`, if there is such a factor and neither is all of it.
-fn factored_sum(e: &mut dyn Emit, a: NodeId, b: NodeId) -> Option<NodeId> {
+fn factored_sum(e: &mut dyn Emit, n_forward: usize, a: NodeId, b: NodeId) -> Option<NodeId> {
     let (mut p, mut q) = (Product::new(e.graph(), a), Product::new(e.graph(), b));
-    let common = p.take_common(&mut q);
+    let common = p.take_common(&mut q, |factor| factor.index() >= n_forward);
     if common.is_empty() || p.factors.is_empty() || q.factors.is_empty() {
         return None;
     }
@@ -69,11 +70,16 @@ impl Product {
         product
     }
 
-    /// Removes the factors that both have, and returns them.
-    fn take_common(&mut self, other: &mut Product) -> SmallVec<[NodeId; 8]> {
+    /// Removes the factors of a kind that both have, and returns them.
+    fn take_common(
+        &mut self,
+        other: &mut Product,
+        is_meant: impl Fn(NodeId) -> bool,
+    ) -> SmallVec<[NodeId; 8]> {
         let mut common = SmallVec::new();
         self.factors.retain(|factor| {
-            let Some(at) = other.factors.iter().position(|f| f == factor) else { return true };
+            let at = other.factors.iter().position(|f| f == factor);
+            let Some(at) = at.filter(|_| is_meant(*factor)) else { return true };
             other.factors.remove(at);
             common.push(*factor);
             false
