@@ -231,9 +231,20 @@ impl Variables {
         if low >= 0 && high < by {
             return (quotient, remainder);
         }
-        let quotient = self.derive(Derived::Quotient { of: of.clone(), by });
+        let quotient = self.quotient(of, by);
+        let quotient = self.derive(quotient);
         let remainder = self.derive(Derived::Remainder { of: of.clone(), by });
         (quotient, remainder)
+    }
+
+    /// `of / by`; of a quotient, what that divides is divided by both: `(e / k) / by = e / (k * by)`.
+    fn quotient(&self, of: &Affine, by: i64) -> Derived {
+        if let (0, [(variable, 1)]) = (of.offset, &of.terms[..])
+            && let Some(Derived::Quotient { of: e, by: k }) = self.definition(*variable)
+        {
+            return Derived::Quotient { of: e.clone(), by: k * by };
+        }
+        Derived::Quotient { of: of.clone(), by }
     }
 
     /// The expression clamped to `0..=max`; itself where it cannot leave that range.
@@ -243,12 +254,14 @@ impl Variables {
     }
 
     /// Puts `c * k * (e / k) + c * (e mod k)` back together as `c * e`: a reshape undone by another.
+    ///
+    /// The last that was derived comes first: `e` may be a quotient itself, with a remainder that waits for it.
     pub fn recombine(&self, of: &Affine) -> Affine {
         let mut whole = of.clone();
-        for (i, derived) in self.derived.iter().enumerate() {
+        for (i, derived) in self.derived.iter().enumerate().rev() {
             let Derived::Remainder { of: e, by } = derived else { continue };
             let remainder = self.extents.len() + i;
-            let quotient = Derived::Quotient { of: e.clone(), by: *by };
+            let quotient = self.quotient(e, *by);
             let Some(j) = self.derived.iter().position(|d| *d == quotient) else { continue };
             let quotient = self.extents.len() + j;
             let c = whole.coefficient(remainder);
@@ -281,6 +294,16 @@ mod tests {
         assert_eq!(variables.recombine(&q.times(10).plus(&r.times(2))), Affine::variable(0).times(2));
         let not_whole = q.times(4).plus(&r);
         assert_eq!(variables.recombine(&not_whole), not_whole);
+    }
+
+    #[test]
+    fn quotients_of_quotients_recombine() {
+        // An axis seen as three: 5 and 3 elements within it.
+        let mut variables = Variables::new(&[31]);
+        let (rest, inner) = variables.divide(&Affine::variable(0), 3);
+        let (outer, middle) = variables.divide(&rest, 5);
+        let address = outer.times(15).plus(&middle.times(3)).plus(&inner);
+        assert_eq!(variables.recombine(&address), Affine::variable(0));
     }
 
     #[test]

@@ -19,15 +19,30 @@ use super::layout;
 const LEAST: i64 = 16;
 /// The same where block primitives are called on walks.
 const LEAST_OF_BLOCKS: i64 = 128;
+/// The same along a reduced axis, which each reduction after the first walks again.
+const LEAST_OF_REDUCED_BLOCKS: i64 = 64;
 
-/// Splits the last parallel axis where that makes more accesses contiguous.
+/// Splits the last parallel and the last reduced axis where that makes more accesses contiguous.
 pub fn split(body: &mut LoopBody) {
-    let Some(&axis) = body.axes_of(AxisKind::Parallel).last() else { return };
     if body.accumulate.is_some() {
         return;
     }
+    split_last(body, AxisKind::Parallel);
+    // A search keeps one index, a running sum one place.
+    if body.reductions.iter().all(|reduction| matches!(reduction.kind, ReductionKind::Fold(_))) {
+        split_last(body, AxisKind::Reduced);
+    }
+}
+
+fn split_last(body: &mut LoopBody, kind: AxisKind) {
+    let Some(&axis) = body.axes_of(kind).last() else { return };
     let Some(inner) = inner_extent(body, axis) else { return };
-    let least = if (0..body.values.len()).any(|id| body.is_block_op(id)) { LEAST_OF_BLOCKS } else { LEAST };
+    let has_blocks = (0..body.values.len()).any(|id| body.is_block_op(id));
+    let least = match kind {
+        AxisKind::Parallel if has_blocks => LEAST_OF_BLOCKS,
+        AxisKind::Reduced if has_blocks => LEAST_OF_REDUCED_BLOCKS,
+        AxisKind::Parallel | AxisKind::Reduced | AxisKind::Ordered => LEAST,
+    };
     if inner < least || inner == body.extent(axis) as i64 {
         return;
     }
@@ -49,7 +64,10 @@ fn inner_extent(body: &LoopBody, axis: usize) -> Option<i64> {
             inner = others.chain(limits.iter().copied()).fold(inner, gcd);
         }
     };
-    for derived in &body.variables.derived {
+    let used = used_derived(body);
+    let derived =
+        body.variables.derived.iter().zip(used).filter_map(|(derived, used)| used.then_some(derived));
+    for derived in derived {
         match derived {
             Derived::Quotient { of, by } | Derived::Remainder { of, by } => {
                 add(of, &[*by]);
@@ -70,6 +88,27 @@ fn inner_extent(body: &LoopBody, axis: usize) -> Option<i64> {
         }
     }
     found.then_some(inner)
+}
+
+/// Which derived variables addresses and indices are made of: others were only stations on the way to these.
+fn used_derived(body: &LoopBody) -> Vec<bool> {
+    let n_axes = body.axes.len();
+    let mut used = vec![false; body.variables.derived.len()];
+    let mut open: Vec<Variable> = Vec::new();
+    let indices = (0..body.values.len()).filter_map(|id| body.index_of(id));
+    for of in indices.chain(body.stores.iter().map(|store| &store.address)) {
+        open.extend(of.terms.iter().map(|term| term.0));
+    }
+    while let Some(variable) = open.pop() {
+        let Some(derived) = body.variables.definition(variable) else { continue };
+        if !std::mem::replace(&mut used[variable - n_axes], true)
+            && let Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. } =
+                derived
+        {
+            open.extend(of.terms.iter().map(|term| term.0));
+        }
+    }
+    used
 }
 
 /// A limit that is none is a multiple of everything, as 0 is.
@@ -166,7 +205,7 @@ impl Split {
 
     fn apply(self, body: &LoopBody) -> LoopBody {
         let mut new = body.clone();
-        new.axes.insert(self.axis + 1, AxisKind::Parallel);
+        new.axes.insert(self.axis + 1, body.axes[self.axis]);
         for value in &mut new.values {
             if let ValueKind::InRange { of, low, high } = &mut value.kind
                 && let Some(outer) = self.outer(&self.affine(of))
