@@ -168,7 +168,7 @@ fn propagate(e: &mut dyn Emit, paths: &Paths, outputs: &[(NodeId, NodeId)]) -> V
         }
         let Some((&first, rest)) = contributions[id.index()].split_first() else { continue };
         name_after(e, id);
-        let total = sum::total(e, bound, first, rest);
+        let total = sum::total(e, &|node| paths.is_forward(node), first, rest);
         totals[id.index()] = Some(total);
 
         let wanted = paths.passing(e.graph(), id);
@@ -267,6 +267,11 @@ impl Paths {
             }
         }
         paths
+    }
+
+    /// Whether a node is there without the gradient: what is emitted for it and what was given as cotangent is not.
+    fn is_forward(&self, node: NodeId) -> bool {
+        self.is_used.get(node.index()).copied().unwrap_or(false)
     }
 
     /// For each operand of a node whether it is active and the node passes a gradient on to it.

@@ -12,31 +12,44 @@ use smallvec::SmallVec;
 /// More factors than rules make of one op after the other; the rest of a longer product is one factor.
 const MOST_FACTORS: usize = 16;
 
-/// Adds contributions in their order, with common factors outside: those that are not among the first `n_forward` nodes,
-/// which are there without the gradient.
-pub(super) fn total(e: &mut dyn Emit, n_forward: usize, first: NodeId, rest: &[NodeId]) -> NodeId {
+/// Adds contributions in their order, with common factors outside: those that depend on the gradients of results.
+pub(super) fn total(
+    e: &mut dyn Emit,
+    is_forward: &dyn Fn(NodeId) -> bool,
+    first: NodeId,
+    rest: &[NodeId],
+) -> NodeId {
     rest.iter().fold(first, |sum, &contribution| {
         // What is computed at once has nothing to gain from factors: the products are there.
-        let factored = if e.is_immediate() { None } else { factored_sum(e, n_forward, sum, contribution) };
+        let factored = if e.is_immediate() { None } else { factored_sum(e, is_forward, sum, contribution) };
         factored.unwrap_or_else(|| e.add(sum, contribution))
     })
 }
 
 /// `c * (p + q)` for `a = c * p` and `b = c * q`, if there is such a factor and neither is all of it.
-fn factored_sum(e: &mut dyn Emit, n_forward: usize, a: NodeId, b: NodeId) -> Option<NodeId> {
+fn factored_sum(
+    e: &mut dyn Emit,
+    is_forward: &dyn Fn(NodeId) -> bool,
+    a: NodeId,
+    b: NodeId,
+) -> Option<NodeId> {
     let (mut p, mut q) = (Product::new(e.graph(), a), Product::new(e.graph(), b));
-    let common = p.take_common(&mut q, |factor| factor.index() >= n_forward);
-    if common.is_empty() || p.factors.is_empty() || q.factors.is_empty() {
+    let common = p.take_common(&mut q, |factor| !is_forward(factor));
+    // Of a square, the same twice: `x + x` would only be one more value to keep.
+    if common.is_empty() || p.factors.is_empty() || q.factors.is_empty() || p.factors == q.factors {
         return None;
     }
     let [lhs, rhs, common] = [&p.factors, &q.factors, &common].map(|factors| multiply(e, factors));
     let sum = match (p.is_negative, q.is_negative) {
-        (false, false) | (true, true) => e.add(lhs, rhs),
+        (false, false) => e.add(lhs, rhs),
         (false, true) => e.sub(lhs, rhs),
         (true, false) => e.sub(rhs, lhs),
+        (true, true) => {
+            let sum = e.add(lhs, rhs);
+            e.neg(sum)
+        }
     };
-    let product = e.mul(common, sum);
-    Some(if p.is_negative && q.is_negative { e.neg(product) } else { product })
+    Some(e.mul(common, sum))
 }
 
 fn multiply(e: &mut dyn Emit, factors: &[NodeId]) -> NodeId {
@@ -85,5 +98,51 @@ impl Product {
             false
         });
         common
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vector_jacobian;
+    use crate::analysis;
+    use kiln_ir::{Graph, NodeId, parse};
+
+    /// The nodes that depend on the cotangent `%g`, by their ops, in the gradient of `%y` with respect to `%x`.
+    fn after_cotangent(body: &str) -> Vec<&'static str> {
+        let text = format!("graph f(%x: f32[4], %g: f32[4]) {{ {body} return %y }}");
+        let mut graph = parse(&text).unwrap();
+        let (x, g, y) = (graph.inputs()[0], graph.inputs()[1], graph.outputs()[0].value);
+        let result = vector_jacobian(&mut graph, &[(y, g)], &[x])[0].clone().unwrap();
+        depending(&mut graph, result, g)
+    }
+
+    fn depending(graph: &mut Graph, result: NodeId, on: NodeId) -> Vec<&'static str> {
+        graph.set_outputs(vec![kiln_ir::Output { value: result, updates: None }]);
+        analysis::remove_unreachable(graph);
+        let mut depends = vec![false; graph.id_bound()];
+        depends[on.index()] = true;
+        let mut ops = Vec::new();
+        for id in graph.topological_order() {
+            if graph.operands(id).iter().any(|operand| depends[operand.index()]) {
+                depends[id.index()] = true;
+                ops.push(graph.op(id).name());
+            }
+        }
+        ops
+    }
+
+    #[test]
+    fn what_depends_on_the_value_alone_is_left_to_the_way_there() {
+        let silu = "%s: f32[4] = sigmoid %x %y: f32[4] = mul %x, %s";
+        assert_eq!(after_cotangent(silu), ["mul"]);
+        let difference = "%e: f32[4] = exp %x %n: f32[4] = neg %e %y: f32[4] = mul %x, %n";
+        assert_eq!(after_cotangent(difference), ["mul"]);
+    }
+
+    #[test]
+    fn sums_without_a_common_factor_stay() {
+        // The cotangent itself, beside a multiple of it; a square.
+        assert_eq!(after_cotangent("%e: f32[4] = exp %x %y: f32[4] = add %x, %e"), ["mul", "add"]);
+        assert_eq!(after_cotangent("%y: f32[4] = mul %x, %x"), ["mul", "mul", "add"]);
     }
 }

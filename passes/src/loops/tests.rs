@@ -155,6 +155,36 @@ fn a_reshape_across_axes_divides() {
     ");
 }
 
+/// Groups of two channels of 8 by 8 pixels: along the row that is reduced, the factor of a channel changes once.
+#[test]
+fn a_reduced_axis_is_split_where_its_index_is_divided() {
+    assert_snapshot!(bodies(
+        "graph group_norm(%x: f32[2, 4, 8, 8], %w: f32[4]) {
+            %rows: f32[2, 2, 128] = reshape %x
+            %sum: f32[2, 2] = reduce_sum %rows { axes = [2] }
+            %each: f32[2, 2, 128] = broadcast %sum { axes = [0, 1] }
+            %y: f32[2, 2, 128] = sub %rows, %each
+            %back: f32[2, 4, 8, 8] = reshape %y
+            %wide: f32[2, 4, 8, 8] = broadcast %w { axes = [1] }
+            %z: f32[2, 4, 8, 8] = mul %back, %wide
+            return %z
+        }"
+    ), @"
+    parallel i0: 2, parallel i1: 2, reduced i2: 2, reduced i3: 64 (vectors)
+    d0 = (128*i1 + 64*i2 + i3) / 8
+    d1 = (128*i1 + 64*i2 + i3) mod 8
+    d2 = (128*i1 + 64*i2 + i3) / 64
+    d3 = (d0) mod 8
+    v0: f32 = %x[256*i0 + 128*i1 + 64*i2 + i3]
+    v1: f32 = r0 in phase 1
+    v2: f32 = sub v0, v1 in phase 1
+    v3: f32 = %w[2*i1 + i2]
+    v4: f32 = mul v2, v3 in phase 1
+    r0 = reduce_sum v0 in phase 0
+    %z[256*i0 + 128*i1 + 64*i2 + i3] = v4 in phase 1
+    ");
+}
+
 #[test]
 fn padding_becomes_a_condition_on_a_clamped_index() {
     assert_snapshot!(bodies(
