@@ -2,7 +2,7 @@
 //!
 //! Only nodes on a path from a value asked for to a differentiated one get a gradient, and only along operands that
 //! pass one on. Contributions to a value are added in a fixed order: that of its users from last to first, factors that
-//! they share outside ([`sum`]). A gradient node keeps the source of the forward node it belongs to and is named after it,
+//! they share outside (`gradient/sum`). A gradient node keeps the source of the forward node it belongs to and is named after it,
 //! `fc1.dot.grad`.
 //!
 //! Everything is emitted through [`Emit`], so the same function extends a traced graph and runs over the tape of eager
