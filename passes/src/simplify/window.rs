@@ -117,6 +117,7 @@ mod tests {
           }
         ");
     }
+
     #[test]
     fn what_windows_put_stays_where_elements_differ_or_are_padding() {
         assert_snapshot!(check(&Simplify, "
