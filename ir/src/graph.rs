@@ -56,8 +56,8 @@ pub struct Node {
     pub name: Option<Arc<str>>,
     /// The user's line this came from.
     pub source: Option<Source>,
-    /// Whether no gradient flows through the node to its operands. What is without meaning once gradients are derived is no
-    /// part of the text of a graph, and passes need not keep it.
+    /// Whether no gradient flows through the node to its operands. Without meaning once gradients are derived, when
+    /// [`Graph::forget_detached`] takes it away.
     pub is_detached: bool,
 }
 
@@ -195,6 +195,25 @@ impl Graph {
         let name = &self.name;
         let node = self.nodes.node_weight_mut(id.at());
         node.unwrap_or_else(|| panic!("node {id:?} is not in graph `{name}`"))
+    }
+
+    /// Takes the mark of detached nodes away, in the bodies of loops too: for graphs whose gradients are derived, in which
+    /// nodes that compute the same are the same.
+    pub fn forget_detached(&mut self) {
+        for node in self.nodes.node_weights_mut() {
+            node.is_detached = false;
+            if let Op::Loop(looped) = &mut node.op
+                && looped.body.has_detached()
+            {
+                Arc::make_mut(looped).body.forget_detached();
+            }
+        }
+    }
+
+    /// Whether any node is detached, in the bodies of loops too.
+    fn has_detached(&self) -> bool {
+        let in_body = |op: &Op| matches!(op, Op::Loop(looped) if looped.body.has_detached());
+        self.nodes.node_weights().any(|node| node.is_detached || in_body(&node.op))
     }
 
     /// The op of a node.

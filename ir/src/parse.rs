@@ -4,7 +4,7 @@
 //! text      = graph
 //! graph     = "graph" name "(" [ input { "," input } ] ")" "{" { statement } return "}"
 //! input     = "%" name ":" type
-//! statement = "%" name ":" type "=" op [ operand { "," operand } ] [ "{" attribute { "," attribute } "}" ] [ graph ]
+//! statement = "%" name ":" type "=" [ "detached" ] op [ operand { "," operand } ] [ "{" attribute { "," attribute } "}" ] [ graph ]
 //! return    = "return" [ output { "," output } ]          output = operand [ "=>" operand ]
 //! attribute = name "=" ( word | "[" [ word { "," word } ] "]" )
 //! type      = dtype "[" [ extent { "," extent } ] "]"     operand = "%" name
@@ -16,6 +16,7 @@
 use crate::attributes::{Attributes, Problem, Value, Word, read_op};
 use crate::graph::Operands;
 use crate::names::is_name_char;
+use crate::print::DETACHED;
 use crate::{DType, Graph, NodeId, Op, Shape, TensorType};
 use std::collections::HashMap;
 use std::fmt;
@@ -160,7 +161,7 @@ impl<'a> Parser<'a> {
     fn statement(&mut self) -> Result<(), Problem> {
         let (name, ty, ty_at) = self.definition()?;
         self.expect("=")?;
-        let word = self.name("an op")?;
+        let (word, is_detached) = self.op()?;
         let operands = self.operands()?;
         let entries = self.attributes()?;
         let body = if word.text == "loop" { Some(self.body()?) } else { None };
@@ -173,9 +174,16 @@ impl<'a> Parser<'a> {
             let message = format!("the result of `{}` is {inferred}, not {ty}", word.text);
             return Err(Problem { at: ty_at, message });
         }
-        self.graph.node_mut(id).name = Some(Arc::from(name));
+        let node = self.graph.node_mut(id);
+        (node.name, node.is_detached) = (Some(Arc::from(name)), is_detached);
         self.values.insert(name, id);
         Ok(())
+    }
+
+    /// The name of an op, and whether the mark of a detached node stands before it.
+    fn op(&mut self) -> Result<(Word<'a>, bool), Problem> {
+        let word = self.name("an op")?;
+        if word.text == DETACHED { Ok((self.name("an op")?, true)) } else { Ok((word, false)) }
     }
 
     /// The operands of an op: the first one on the op's line, since the next line may begin with a definition.

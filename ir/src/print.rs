@@ -10,10 +10,11 @@
 //!
 //! A line is `%name: type = op operands { attributes }`. Attributes stand in declaration order; those at their default
 //! and those that the type on the same line tells (the shape of a `reshape`, the element type of a `cast`) are left
-//! out. The body of a loop stands after its attributes, as a graph of its own. An output that is the next value of an input prints as `%w.next => %w`.
+//! out. `detached` before an op marks a node that passes no gradient on to its operands. The body of a loop stands after
+//! its attributes, as a graph of its own. An output that is the next value of an input prints as `%w.next => %w`.
 
 use crate::names::{Names, sanitized};
-use crate::{Graph, NodeId, Op};
+use crate::{Graph, Node, NodeId, Op};
 use std::fmt;
 
 /// What the text shows besides the graph itself.
@@ -33,7 +34,7 @@ pub fn print_with(graph: &Graph, options: PrintOptions) -> String {
 /// The line that defines one node, without indentation: `%y: f32[2] = exp %x`. The body of a loop is not shown.
 pub fn line(graph: &Graph, names: &Names, id: NodeId) -> String {
     let node = graph.node(id);
-    let mut text = format!("%{}: {} = {}", names.get(id), node.ty(), node.op().name());
+    let mut text = format!("%{}: {} = {}{}", names.get(id), node.ty(), before_op(node), node.op().name());
     for (position, &operand) in node.operands().iter().enumerate() {
         text += if position == 0 { " %" } else { ", %" };
         text += names.get(operand);
@@ -47,6 +48,14 @@ pub fn line(graph: &Graph, names: &Names, id: NodeId) -> String {
         text += " }";
     }
     text
+}
+
+/// What stands before the op of a node that passes no gradient on.
+pub(crate) const DETACHED: &str = "detached";
+
+/// What is written before the op of a node.
+pub(crate) fn before_op(node: &Node) -> String {
+    if node.is_detached { format!("{DETACHED} ") } else { String::new() }
 }
 
 impl fmt::Display for Graph {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 impl Graph {
     /// Whether both graphs print the same nodes in the same order: names as printed, ops with all attributes (floats
-    /// by their bits), operands, types, inputs and outputs. Ids and sources may differ.
+    /// by their bits), operands, types, marks of detached nodes, inputs and outputs. Ids and sources may differ.
     pub fn same_as(&self, other: &Graph) -> bool {
         let (names, other_names) = (Names::new(self), Names::new(other));
         let place = places(&names);
@@ -15,6 +15,8 @@ impl Graph {
             let (x, y) = (self.node(a), other.node(b));
             names.get(a) == other_names.get(b)
                 && x.ty() == y.ty()
+                // An input has no operands to pass anything on to, and no line for the mark.
+                && (x.is_detached == y.is_detached || x.op().is_input())
                 && same_op(x.op(), y.op())
                 && x.operands().iter().map(|o| place[o]).eq(y.operands().iter().map(|o| other_place[o]))
         };

@@ -13,7 +13,7 @@
 
 use crate::names::Names;
 use crate::op::iteration::check_result;
-use crate::print::line;
+use crate::print::{before_op, line};
 use crate::{Graph, NodeId, Op, TensorType, TypeError};
 use std::fmt;
 
@@ -255,7 +255,7 @@ fn marked(graph: &Graph, names: &Names, id: NodeId, mark: Mark) -> (usize, usize
         Mark::Node => (0, name),
         Mark::Type => (name + 2, ty),
         Mark::Operand(position) => {
-            let head = name + 2 + ty + 3 + node.op().name().len() + 1;
+            let head = name + 2 + ty + 3 + before_op(node).len() + node.op().name().len() + 1;
             let before = &node.operands()[..position];
             let skipped: usize = before.iter().map(|&operand| names.get(operand).len() + 3).sum();
             (head + skipped, names.get(node.operands()[position]).len() + 1)
@@ -268,6 +268,7 @@ mod tests {
     use super::*;
     use crate::op::BinaryOp;
     use crate::{DType, Op, Output, parse};
+    use std::sync::Arc;
 
     const VALID: &str = "graph f(%x: f32[2, 3], %w: f32[2]) {
         %a: f32[2, 3] = exp %x
@@ -298,6 +299,45 @@ graph `f` is not valid: operand 0 is not in the graph
                     ^^
    %w: f32[2] = input",
         );
+    }
+
+    #[test]
+    fn an_operand_that_is_gone_of_a_detached_node() {
+        check(
+            |graph, [.., b, c]| {
+                graph.node_mut(c).is_detached = true;
+                graph.corrupt_remove(b);
+            },
+            "
+graph `f` is not valid: operand 0 is not in the graph
+   %c: f32[2] = detached sub %?, %w
+                             ^^
+   %w: f32[2] = input",
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_not_valid() {
+        let text = "graph f(%h: f32[2]) {
+            %l: u8[0] = loop %h { steps = 3 } graph step(%h: f32[2]) {
+                %y: f32[2] = exp %h
+                return %y => %h
+            }
+            %r: f32[2] = loop_result %l { position = 0 }
+            return %r
+        }";
+        let mut graph = parse(text).unwrap();
+        let [_, l, _] = graph.ids().collect::<Vec<_>>().try_into().unwrap();
+        graph.corrupt_node(l, |op, _, _| {
+            let Op::Loop(looped) = op else { unreachable!("the loop") };
+            let body = &mut Arc::make_mut(looped).body;
+            let y = body.outputs()[0].value;
+            body.corrupt_operands(y, &[y]);
+        });
+        let error = verify(&graph).expect_err("the body is broken").to_string();
+        let expected = "graph `f` is not valid: in the body of the loop: graph `step` is not valid: the value depends \
+                        on itself\n   %y: f32[2] = exp %y\n   %l: u8[0] = loop %h { steps = 3 }\n   ^^\n   %h: f32[2] = input";
+        assert_eq!(error, expected, "\n{error}");
     }
 
     #[test]

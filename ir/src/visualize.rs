@@ -4,6 +4,7 @@
 //! says which one it is.
 
 use crate::names::Names;
+use crate::print::before_op;
 use crate::{Graph, NodeId};
 
 /// The graph in Graphviz's language.
@@ -14,7 +15,8 @@ pub fn graphviz(graph: &Graph) -> String {
 
 fn label(graph: &Graph, names: &Names, id: NodeId) -> String {
     let node = graph.node(id);
-    let mut lines = vec![format!("%{}: {}", names.get(id), node.ty()), node.op().name().to_string()];
+    let op = format!("{}{}", before_op(node), node.op().name());
+    let mut lines = vec![format!("%{}: {}", names.get(id), node.ty()), op];
     lines.extend(node.op().attributes().iter().map(|(name, value)| format!("{name} = {}", shortened(value))));
     for (position, output) in graph.outputs().iter().enumerate().filter(|(_, output)| output.value == id) {
         lines.push(match output.updates.and_then(|input| graph.inputs().get(input)) {

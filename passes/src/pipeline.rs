@@ -151,12 +151,14 @@ impl Pipeline {
         names
     }
 
-    /// Runs the passes on a verified graph.
+    /// Runs the passes on a verified graph, from which no gradient is derived any more.
     ///
     /// # Panics
     /// When a pass breaks the graph or says "unchanged" of a graph it changed, if `options.check`.
     pub fn run(&self, graph: &mut Graph, options: &Options) -> Report {
         let mut runner = Runner::new(options);
+        // Values and loops that differ in nothing else are equal.
+        graph.forget_detached();
         self.run_with(&mut runner, graph);
         runner.report.n_rewrites = runner.budget.n_taken();
         runner.report

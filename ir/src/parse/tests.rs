@@ -89,6 +89,28 @@ fn values_written_at_their_defaults_are_read() {
     assert!(printed.contains("= cumulative_sum %y { axis = 2 }\n"), "{printed}");
 }
 
+/// Gradients of the graph that was read are those of the graph that was written.
+#[test]
+fn detached_nodes_are_marked_in_loops_too() {
+    let text = "graph f(%h: f32[2], %x: f32[3]) {
+    %cut: f32[2] = detached exp %h
+    %loop: u8[0] = loop %cut, %x { steps = 3, stacked = 1 } graph step(%h: f32[2], %x: f32[]) {
+        %y: f32[2] = detached broadcast %x { axes = [] }
+        %z: f32[2] = add %h, %y
+        return %z => %h
+    }
+    %r: f32[2] = detached loop_result %loop { position = 0 }
+    return %r
+}
+";
+    let mut graph = check_round_trip(text);
+    let marked = parse(text).unwrap();
+    assert!(!parse(&text.replace("detached exp", "exp")).unwrap().same_as(&marked));
+    assert!(!parse(&text.replace("detached broadcast", "broadcast")).unwrap().same_as(&marked));
+    graph.forget_detached();
+    assert_eq!(graph.to_string(), text.replace("detached ", ""));
+}
+
 #[test]
 fn an_unknown_op() {
     check_error(
@@ -160,6 +182,8 @@ fn mistakes_are_named() {
         ("graph f(%x: f32[2], %y: f32[3]) { return %x => %y }", "`%y` is f32[3], its next value is f32[2]"),
         ("graph f(%x: f32[2]) { return %x => %x, %x => %x }", "`%x` is updated already"),
         ("graph f(%x: f32[2]) { %y: f32[2] = exp %x return %x => %y }", "`%y` is not an input"),
+        ("graph f() { %y: f32[2] = detached return }", "`return` is not an op"),
+        ("graph f() { %y: f32[2] = detached } ", "expected an op"),
         ("graph f() { %y: f32[2] = input return }", "inputs stand in the head of the graph"),
         ("graph f() { %y: f32[2] = fill return }", "`fill` needs the attribute `value`"),
         ("graph f() { %y: f32[2] = fill { value = 1e39 } return }", "`1e39` is not a value of type f32"),

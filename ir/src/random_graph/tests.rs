@@ -5,6 +5,7 @@ use crate::op::*;
 use crate::{Tolerance, compare, evaluate, evaluate_loop, interpret_all, parse, verify};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn words() -> impl Strategy<Value = Vec<u32>> {
     proptest::collection::vec(any::<u32>(), 0..300)
@@ -14,11 +15,24 @@ fn wild() -> RandomConfig {
     RandomConfig { smooth: false, finite: false, ..RandomConfig::default() }
 }
 
+/// Marks some nodes as detached, in the bodies of loops too.
+fn detach_some(graph: &mut Graph, random: &mut SplitMix) {
+    for id in graph.ids().collect::<Vec<_>>() {
+        graph.node_mut(id).is_detached = random.next().is_multiple_of(4);
+        graph.corrupt_node(id, |op, _, _| {
+            if let Op::Loop(looped) = op {
+                detach_some(&mut Arc::make_mut(looped).body, random);
+            }
+        });
+    }
+}
+
 proptest! {
     #[test]
     fn text_round_trips(words in words()) {
         for config in [RandomConfig::default(), wild()] {
-            let graph = random_graph(&config, &mut choices(&words));
+            let mut graph = random_graph(&config, &mut choices(&words));
+            detach_some(&mut graph, &mut SplitMix(words.len() as u64));
             if let Err(error) = verify(&graph) {
                 return Err(TestCaseError::fail(error.to_string()));
             }
@@ -190,4 +204,56 @@ fn every_op_occurs() {
 fn no_words_make_the_simplest_graph() {
     let graph = random_graph(&RandomConfig::default(), &mut choices(&[]));
     assert_eq!(graph.to_string(), "graph random(%x0: f32[]) {\n    return %x0\n}\n");
+}
+
+/// Breaks one thing about a node, or about the signature.
+fn corrupt(graph: &mut Graph, random: &mut SplitMix) {
+    let ids: Vec<NodeId> = graph.ids().collect();
+    let mut any = || ids[random.next() as usize % ids.len()];
+    let (id, other, third) = (any(), any(), any());
+    match random.next() % 8 {
+        0 => {
+            let operands = vec![other; graph.operands(id).len()];
+            graph.corrupt_operands(id, &operands);
+        }
+        1 => graph.corrupt_operands(id, &[other, third]),
+        2 => graph.corrupt_node(id, |_, operands, _| operands.push(other)),
+        3 => {
+            let op = graph.op(other).clone();
+            graph.corrupt_node(id, |place, _, _| *place = op);
+        }
+        4 => {
+            let ty = graph.node(other).ty().clone();
+            graph.corrupt_node(id, |_, _, place| *place = ty);
+        }
+        5 => graph.corrupt_remove(id),
+        6 => {
+            let inputs: Vec<NodeId> = graph.inputs().iter().copied().filter(|&input| input != id).collect();
+            graph.corrupt_inputs(&[&inputs[..], &[other]].concat());
+        }
+        _ => {
+            let updates = Some(random.next() as usize % 3);
+            graph.set_outputs(vec![Output { value: id, updates }, Output { value: other, updates: None }]);
+        }
+    }
+}
+
+proptest! {
+    /// What the verifier accepts has a text, which reads back, and a value; what it does not is told in words.
+    #[test]
+    fn graphs_with_a_mistake_are_refused_or_have_none(words in words(), seed in any::<u64>()) {
+        let config = RandomConfig::default();
+        let mut graph = random_graph(&config, &mut choices(&words));
+        corrupt(&mut graph, &mut SplitMix(seed));
+        match verify(&graph) {
+            Err(error) => prop_assert!(error.to_string().contains("is not valid: ")),
+            Ok(()) => {
+                let text = graph.to_string();
+                let again = parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+                prop_assert!(again.same_as(&graph), "{}", text);
+                let inputs = random_inputs(&graph, &config, &mut choices(&words));
+                interpret_all(&graph, &inputs).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            }
+        }
+    }
 }
