@@ -51,6 +51,28 @@ pub enum Derived {
     },
 }
 
+impl Derived {
+    /// The expression that this is computed from, if it is from one.
+    pub fn operand(&self) -> Option<&Affine> {
+        match self {
+            Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. } => {
+                Some(of)
+            }
+            Derived::Loaded { .. } => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn operand_mut(&mut self) -> Option<&mut Affine> {
+        match self {
+            Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. } => {
+                Some(of)
+            }
+            Derived::Loaded { .. } => None,
+        }
+    }
+}
+
 impl Affine {
     /// A constant.
     pub fn constant(offset: i64) -> Affine {

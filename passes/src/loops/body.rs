@@ -136,6 +136,22 @@ impl Reduction {
         }
     }
 
+    /// The index that is kept, of a search for one.
+    pub fn index(&self) -> Option<&Affine> {
+        match &self.kind {
+            ReductionKind::Arg(_, of) => Some(of),
+            ReductionKind::Fold(_) | ReductionKind::Pick { .. } | ReductionKind::Running => None,
+        }
+    }
+
+    /// The index that is kept, to change it.
+    pub fn index_mut(&mut self) -> Option<&mut Affine> {
+        match &mut self.kind {
+            ReductionKind::Arg(_, of) => Some(of),
+            ReductionKind::Fold(_) | ReductionKind::Pick { .. } | ReductionKind::Running => None,
+        }
+    }
+
     /// The values that it takes at each index beside the operand.
     pub fn extras(&self) -> SmallVec<[ValueId; 2]> {
         match self.kind {

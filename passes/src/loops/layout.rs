@@ -1,7 +1,7 @@
-//! Shapes a loop nest for execution: drops axes of one element, merges neighbouring axes that every address walks as
+//! Shapes a loop nest for execution: drops indices that nothing uses and axes of one element, merges neighbouring axes that every address walks as
 //! one, splits the last where its index is divided, and chooses the axis that vectors run along.
 
-use super::affine::{Affine, Derived};
+use super::affine::{Affine, Derived, Variable};
 use super::body::*;
 use super::split::split;
 
@@ -10,6 +10,7 @@ const SHORT: usize = 8;
 
 /// Finishes a body that was just built. A contraction keeps its two axes: it is run on rectangles of them.
 pub fn finish(body: &mut LoopBody, is_contraction: bool) {
+    drop_unused(body);
     if !is_contraction {
         for axis in (0..body.axes.len()).rev() {
             if body.extent(axis) == 1 {
@@ -22,6 +23,8 @@ pub fn finish(body: &mut LoopBody, is_contraction: bool) {
             }
         }
         split(body);
+        // What the split put something else in the place of.
+        drop_unused(body);
     }
     // A search of one element still is one: it walks an axis.
     let no_reduced = body.axes_of(AxisKind::Reduced).is_empty();
@@ -36,20 +39,46 @@ pub fn finish(body: &mut LoopBody, is_contraction: bool) {
 /// Applies a function to every index expression of the body.
 fn for_each_affine(body: &mut LoopBody, mut f: impl FnMut(&mut Affine)) {
     body.values.iter_mut().filter_map(|value| value.kind.index_mut()).for_each(&mut f);
-    for reduction in &mut body.reductions {
-        match &mut reduction.kind {
-            ReductionKind::Arg(_, of) => f(of),
-            ReductionKind::Fold(_) | ReductionKind::Pick { .. } | ReductionKind::Running => {}
-        }
-    }
+    body.reductions.iter_mut().filter_map(Reduction::index_mut).for_each(&mut f);
     body.stores.iter_mut().for_each(|store| f(&mut store.address));
     body.accumulate.iter_mut().for_each(|accumulate| f(&mut accumulate.address));
-    for derived in &mut body.variables.derived {
-        match derived {
-            Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. } => f(of),
-            Derived::Loaded { .. } => {}
+    body.variables.derived.iter_mut().filter_map(Derived::operand_mut).for_each(f);
+}
+
+/// Removes the derived variables that nothing is made of: those that were only stations on the way to an address.
+fn drop_unused(body: &mut LoopBody) {
+    let is_used = used_derived(body);
+    let n_axes = body.axes.len();
+    let kept: Vec<Variable> = (0..is_used.len()).filter(|&i| is_used[i]).map(|i| n_axes + i).collect();
+    if kept.len() == is_used.len() {
+        return;
+    }
+    let place = |v: Variable| if v < n_axes { v } else { n_axes + kept.partition_point(|&k| k < v) };
+    let mut used = is_used.iter();
+    body.variables.derived.retain(|_| *used.next().expect("one for each"));
+    for_each_affine(body, |of| *of = of.renamed(place));
+    body.accumulate.iter_mut().for_each(|a| a.loaded = place(a.loaded));
+}
+
+/// By derived variable, whether an address, an index or another variable that is used is made of it.
+fn used_derived(body: &LoopBody) -> Vec<bool> {
+    let n_axes = body.axes.len();
+    let mut is_used = vec![false; body.variables.derived.len()];
+    let mut open: Vec<Variable> = body.accumulate.iter().map(|accumulate| accumulate.loaded).collect();
+    let mut add = |of: &Affine| open.extend(of.terms.iter().map(|term| term.0));
+    (0..body.values.len()).filter_map(|id| body.index_of(id)).for_each(&mut add);
+    body.reductions.iter().filter_map(Reduction::index).for_each(&mut add);
+    body.stores.iter().for_each(|store| add(&store.address));
+    body.accumulate.iter().for_each(|accumulate| add(&accumulate.address));
+    while let Some(variable) = open.pop() {
+        let Some(derived) = body.variables.definition(variable) else { continue };
+        if !std::mem::replace(&mut is_used[variable - n_axes], true)
+            && let Some(of) = derived.operand()
+        {
+            open.extend(of.terms.iter().map(|term| term.0));
         }
     }
+    is_used
 }
 
 /// Removes an axis of one element, on which no expression depends.

@@ -64,10 +64,7 @@ fn inner_extent(body: &LoopBody, axis: usize) -> Option<i64> {
             inner = others.chain(limits.iter().copied()).fold(inner, gcd);
         }
     };
-    let used = used_derived(body);
-    let derived =
-        body.variables.derived.iter().zip(used).filter_map(|(derived, used)| used.then_some(derived));
-    for derived in derived {
+    for derived in &body.variables.derived {
         match derived {
             Derived::Quotient { of, by } | Derived::Remainder { of, by } => {
                 add(of, &[*by]);
@@ -88,27 +85,6 @@ fn inner_extent(body: &LoopBody, axis: usize) -> Option<i64> {
         }
     }
     found.then_some(inner)
-}
-
-/// Which derived variables addresses and indices are made of: others were only stations on the way to these.
-fn used_derived(body: &LoopBody) -> Vec<bool> {
-    let n_axes = body.axes.len();
-    let mut used = vec![false; body.variables.derived.len()];
-    let mut open: Vec<Variable> = Vec::new();
-    let indices = (0..body.values.len()).filter_map(|id| body.index_of(id));
-    for of in indices.chain(body.stores.iter().map(|store| &store.address)) {
-        open.extend(of.terms.iter().map(|term| term.0));
-    }
-    while let Some(variable) = open.pop() {
-        let Some(derived) = body.variables.definition(variable) else { continue };
-        if !std::mem::replace(&mut used[variable - n_axes], true)
-            && let Derived::Quotient { of, .. } | Derived::Remainder { of, .. } | Derived::Clamp { of, .. } =
-                derived
-        {
-            open.extend(of.terms.iter().map(|term| term.0));
-        }
-    }
-    used
 }
 
 /// A limit that is none is a multiple of everything, as 0 is.

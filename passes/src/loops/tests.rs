@@ -171,10 +171,6 @@ fn a_reduced_axis_is_split_where_its_index_is_divided() {
         }"
     ), @"
     parallel i0: 2, parallel i1: 2, reduced i2: 2, reduced i3: 64 (vectors)
-    d0 = (128*i1 + 64*i2 + i3) / 8
-    d1 = (128*i1 + 64*i2 + i3) mod 8
-    d2 = (128*i1 + 64*i2 + i3) / 64
-    d3 = (d0) mod 8
     v0: f32 = %x[256*i0 + 128*i1 + 64*i2 + i3]
     v1: f32 = r0 in phase 1
     v2: f32 = sub v0, v1 in phase 1
