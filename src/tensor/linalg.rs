@@ -146,7 +146,8 @@ impl Tensor {
     }
 
     /// `x` of `A x = right`, where `A` is the product of `self`, a lower triangle, and its transpose, or of the transpose of an
-    /// upper one and that (4.2). As in PyTorch the gradient is that of the product, in both triangles.
+    /// upper one and that: two substitutions (4.2). Elements of the other triangle are not read. As in PyTorch the gradient is
+    /// that of the product all the same, in both triangles; for derivatives of a second order, in the one that is read.
     ///
     /// Shapes: `self: [.., n, n]`, `right: [.., n, m]`.
     #[track_caller]
@@ -155,9 +156,19 @@ impl Tensor {
             return poisoned;
         }
         self.within("cholesky_solve", || {
-            let turned = self.transpose(-1, -2);
-            let product = if upper { turned.matmul(self) } else { self.matmul(&turned) };
-            product.solve(right)
+            let triangle = if upper { self.triu(0) } else { self.tril(0) };
+            // Zeros: to the first order `(T + Z)^-1 = T^-1 - T^-1 Z T^-1`, and `Z` takes the gradient of the other triangle.
+            let zeros = self - self.detach();
+            let zeros = if upper { zeros.tril(-1) } else { zeros.triu(1) };
+            let turned = [&triangle, &zeros].map(|matrix| matrix.transpose(-1, -2));
+            let straight = [triangle, zeros];
+            let (first, second) = if upper { (&turned, &straight) } else { (&straight, &turned) };
+            let substitute = |[triangle, zeros]: &[Tensor; 2], right: &Tensor, upper| {
+                let x = triangle.solve_triangular(right, upper, false);
+                let by_zeros = triangle.solve_triangular(&zeros.matmul(&x), upper, false);
+                x - by_zeros
+            };
+            substitute(second, &substitute(first, right, false), true)
         })
     }
 

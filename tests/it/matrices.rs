@@ -367,3 +367,95 @@ fn symmetric_matrices_of_either_sign() {
         ],
     );
 }
+
+#[test]
+fn solutions_by_triangles() {
+    let solution = &[1.237654321, -1.7098765432, -2.2098765432, 3.4320987654, 3.4814814815, -2.8148148148];
+    let right = data(&[3, 2], &[1.0, -2.0, 0.5, 3.0, 2.0, 1.0]);
+    let of_right = &[0.7228395062, 0.8209876543, -0.8617283951, -0.9432098765, 2.0592592593, 2.2814814815];
+    check_gradients(
+        |x| x[0].cholesky_solve(&x[1], false),
+        &[data(&[3, 3], &[2.0, 0.0, 0.0, 0.5, 1.5, 0.0, -0.25, 1.0, 0.75]), right.clone()],
+        solution,
+        &[
+            &[
+                0.8666666667,
+                -1.5030864198,
+                0.8600823045,
+                -1.4666666667,
+                1.0641975309,
+                -2.2008230453,
+                1.2,
+                -5.8962962963,
+                -1.1209876543,
+            ],
+            of_right,
+        ],
+    );
+    check_gradients(
+        |x| x[0].cholesky_solve(&x[1], true),
+        &[data(&[3, 3], &[2.0, 0.5, -0.25, 0.0, 1.5, 1.0, 0.0, 0.0, 0.75]), right.clone()],
+        solution,
+        &[
+            &[
+                0.8666666667,
+                -1.4666666667,
+                1.2,
+                -1.5030864198,
+                1.0641975309,
+                -5.8962962963,
+                0.8600823045,
+                -2.2008230453,
+                -1.1209876543,
+            ],
+            of_right,
+        ],
+    );
+    // What stands in the other triangle is not read.
+    let found =
+        run_all(&[data(&[3, 3], &[2.0, 7.0, -3.0, 0.5, 1.5, 5.0, -0.25, 1.0, 0.75]), right.clone()], |x| {
+            vec![x[0].cholesky_solve(&x[1], false), x[0].cholesky_inverse(false)]
+        });
+    assert_within(&found[0], solution, 1e-9);
+    let inverse = &[
+        0.4290123457,
+        -0.4567901235,
+        0.5185185185,
+        -0.4567901235,
+        1.2345679012,
+        -1.1851851852,
+        0.5185185185,
+        -1.1851851852,
+        1.7777777778,
+    ];
+    assert_within(&found[1], inverse, 1e-9);
+}
+
+/// The gradient of the squared norm of the gradient with respect to the triangle.
+#[test]
+fn solutions_by_triangles_have_second_derivatives() {
+    let triangle = data(&[3, 3], &[2.0, 0.0, 0.0, 0.5, 1.5, 0.0, -0.25, 1.0, 0.75]);
+    let right = data(&[3, 2], &[1.0, -2.0, 0.5, 3.0, 2.0, 1.0]);
+    let found = run_all(&[triangle, right], |x| {
+        let weights = x[0].constant(TensorData::new([3, 2], vec![1.0, 1.2, 1.4, 1.6, 1.8, 2.0]));
+        let value = (x[0].cholesky_solve(&x[1], false) * weights).sum(..);
+        let gradient = value.tracer().gradient(&value, &[&x[0]]).remove(0);
+        let norm = gradient.tril(0).square().sum(..);
+        let [of_triangle, of_right] = value.tracer().gradient(&norm, &[&x[0], &x[1]]).try_into().unwrap();
+        vec![of_triangle.tril(0), of_right]
+    });
+    let of_triangle = &[
+        -15.2961118732,
+        0.0,
+        0.0,
+        29.6877853986,
+        34.9739125133,
+        0.0,
+        -23.4022130773,
+        -116.5446121018,
+        -233.3392673881,
+    ];
+    assert_within(&found[0], of_triangle, 1e-7);
+    let of_right = &[-1.3543026978, -1.5278097851, 0.1034415485, 0.1457460753, 25.9973174821, 28.8104130468];
+    assert_within(&found[1], of_right, 1e-7);
+}
