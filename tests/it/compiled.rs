@@ -6,6 +6,7 @@ use kiln_ir::compare::{Tolerance, compare as compare_data, random_data};
 use kiln_ir::{Graph, TensorData, TensorType, interpret, parse};
 use std::sync::{Mutex, OnceLock};
 
+mod edges;
 mod ops;
 mod random;
 mod suite;

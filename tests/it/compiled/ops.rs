@@ -60,7 +60,7 @@ fn elementwise_ops_on_rows() {
 }
 
 /// Views of shape `[3, n]`: a transpose, every second element, a reversal, repeated rows and columns, a part.
-fn views(s: &mut Suite, dtype: DType, n: usize, elements: Elements) -> Vec<NodeId> {
+pub fn views(s: &mut Suite, dtype: DType, n: usize, elements: Elements) -> Vec<NodeId> {
     let shape = Shape::new(&[3, n]);
     let slice = |start: [usize; 2], limit: [usize; 2], step: [usize; 2]| {
         Op::Slice(Slice {
@@ -103,7 +103,7 @@ fn elementwise_ops_on_views() {
 }
 
 /// The reductions that a type has.
-fn reductions(dtype: DType) -> impl Iterator<Item = ReduceOp> {
+pub fn reductions(dtype: DType) -> impl Iterator<Item = ReduceOp> {
     let any = |op: &ReduceOp| matches!(op, ReduceOp::Max | ReduceOp::Min);
     ReduceOp::ALL.into_iter().filter(move |op| dtype.is_number() || any(op))
 }

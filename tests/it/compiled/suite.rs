@@ -102,7 +102,8 @@ impl Suite {
     }
 }
 
-fn values(ty: &TensorType, seed: u64, elements: Elements) -> TensorData {
+/// Values of an input.
+pub fn values(ty: &TensorType, seed: u64, elements: Elements) -> TensorData {
     const FLOATS: [f64; 16] = [
         f64::NAN,
         f64::INFINITY,
