@@ -58,15 +58,18 @@ pub use conv::{
 pub use embedding::Embedding;
 pub use image::{Pad, PixelShuffle, PixelUnshuffle, Upsample};
 pub use init::Init;
-pub use linear::Linear;
+pub use linear::{Bilinear, Linear};
 pub use module::{Model, Module, Visitor, parameters_of};
-pub use norm::{GroupNorm, InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, RmsNorm};
+pub use norm::{
+    GroupNorm, InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, LocalResponseNorm,
+    RmsNorm,
+};
 pub use param::Param;
 pub(crate) use param::ParamId;
 pub use pool::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
     AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, AvgPool, AvgPool1d, AvgPool2d, AvgPool3d,
-    MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
+    LpPool, LpPool1d, LpPool2d, LpPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
 };
 pub use position::{LearnedPositions, RotaryEmbedding, SinusoidalPositions};
 pub use recurrent::{
@@ -76,5 +79,6 @@ pub use regularize::{ActivityRegularization, ChannelDropout, GaussianNoise, Resi
 pub use sequential::Sequential;
 pub use simple::{Dropout, Flatten};
 pub use transformer::{
-    TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+    Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+    TransformerMasks,
 };

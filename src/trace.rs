@@ -16,7 +16,7 @@ pub(crate) use scan::Body;
 
 use crate::eager::{SharedEvaluator, Value};
 use crate::error::{Cut, Error, Mistake, OperandNote, Problem};
-use crate::nn::ParamId;
+use crate::nn::{Module, ParamId, parameters_of};
 use crate::tensor::Tensor;
 use kiln_ir::{Emit, Graph, NodeId, Op, Source, TensorData, TensorType};
 use kiln_passes::gradient::{self, scalar_gradient};
@@ -269,6 +269,36 @@ impl Tracer {
         let value = input.expect_id();
         let name = recorder.graph.node(value).name.clone().expect("an input has a name");
         recorder.parameters.insert(parameter, Bound { name, value });
+    }
+
+    /// Makes tensors of this trace the parameters and buffers of a model, by their names: what PyTorch calls
+    /// `torch.func.functional_call`. For weights that are computed: those of a network that another one writes, or those after
+    /// a step of gradient descent that is itself differentiated.
+    ///
+    /// ```
+    /// use kiln::prelude::*;
+    ///
+    /// let layer = Linear::new(3, 2);
+    /// let tracer = Tracer::new("call");
+    /// let (x, w, b) = (tracer.input("x", f32(&[5, 3])), tracer.input("w", f32(&[2, 3])), tracer.input("b", f32(&[2])));
+    /// tracer.call_with(&layer, |name| if name == "weight" { Some(&w) } else { Some(&b) });
+    /// assert_eq!(layer.forward(&x).extents(), [5, 2]);
+    /// ```
+    ///
+    /// Errors: a parameter without a tensor, or with one of another type.
+    #[track_caller]
+    pub fn call_with<'t>(&self, model: &(impl Module + ?Sized), value: impl Fn(&str) -> Option<&'t Tensor>) {
+        for (name, param) in parameters_of(model) {
+            // Without a value the parameter is told to be missing where it is used.
+            let Some(value) = value(&name) else { continue };
+            if value.ty() == param.ty() {
+                let Some(id) = value.id() else { continue };
+                let bound = Bound { name: Arc::from(name), value: id };
+                self.0.borrow_mut().parameters.insert(param.id(), bound);
+            } else {
+                value.refuse("call_with", format!("`{name}` is of type {}", param.ty()));
+            }
+        }
     }
 
     /// Gives a bound parameter another value for the rest of the trace.

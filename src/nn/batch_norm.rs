@@ -31,9 +31,9 @@ pub type BatchNorm2d = BatchNorm<2>;
 /// Batch normalization of `[n, c, depth, height, width]`.
 pub type BatchNorm3d = BatchNorm<3>;
 
-/// The running statistics.
+/// Running statistics.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     running_mean: Param,
     running_var: Param,
     num_batches_tracked: Param,
@@ -44,9 +44,7 @@ impl<const N: usize> Module for BatchNorm<N> {
         visitor.child("weight", &self.weight);
         visitor.child("bias", &self.bias);
         if let Some(running) = &self.running {
-            visitor.child("running_mean", &running.running_mean);
-            visitor.child("running_var", &running.running_var);
-            visitor.child("num_batches_tracked", &running.num_batches_tracked);
+            running.visit(visitor);
         }
     }
 }
@@ -54,15 +52,10 @@ impl<const N: usize> Module for BatchNorm<N> {
 impl<const N: usize> BatchNorm<N> {
     /// A layer of so many channels, with PyTorch's `eps` of 1e-5 and momentum of 0.1.
     pub fn new(channels: usize) -> BatchNorm<N> {
-        let running = Running {
-            running_mean: Param::buffer([channels], Init::Zeros),
-            running_var: Param::buffer([channels], Init::Ones),
-            num_batches_tracked: Param::buffer([], Init::Zeros).with_dtype(DType::I64),
-        };
         BatchNorm {
             weight: Some(Param::new([channels], Init::Ones)),
             bias: Some(Param::new([channels], Init::Zeros)),
-            running: Some(running),
+            running: Some(Running::new(channels)),
             channels,
             eps: 1e-5,
             momentum: Some(0.1),
@@ -84,6 +77,11 @@ impl<const N: usize> BatchNorm<N> {
         BatchNorm { weight: None, bias: None, ..self }
     }
 
+    /// The same without a shift.
+    pub fn without_bias(self) -> BatchNorm<N> {
+        BatchNorm { bias: None, ..self }
+    }
+
     /// The same without running statistics: those of the batch are used outside of training, too.
     pub fn without_running_stats(self) -> BatchNorm<N> {
         BatchNorm { running: None, ..self }
@@ -103,32 +101,70 @@ impl<const N: usize> BatchNorm<N> {
         let [weight, bias] = [&self.weight, &self.bias].map(|p| p.as_ref().map(|p| p.of(x)));
         let [weight, bias] = [weight.as_ref(), bias.as_ref()];
         if let (Some(running), false) = (&self.running, x.tracer().is_training()) {
-            let (mean, var) = (running.running_mean.of(x), running.running_var.of(x));
-            return x.normalized_by(&mean, &var, weight, bias, self.eps);
+            return running.normalize(x, weight, bias, self.eps);
         }
-        if x.tracer().is_training() && x.n_elements() < 2 * self.channels {
+        // PyTorch takes a batch without samples, and counts it.
+        if x.tracer().is_training() && x.n_elements() == self.channels {
             return x.refuse("batch_norm", "a channel needs more than one value in training");
         }
         let normalized = x.batch_norm(weight, bias, self.eps);
         if let Some(running) = &self.running {
-            running.follow(&normalized.mean, &normalized.var, self.momentum);
+            running.follow(x, &normalized.mean, &normalized.var, self.momentum);
         }
         normalized.output
     }
 }
 
 impl Running {
+    pub(super) fn new(channels: usize) -> Running {
+        Running {
+            running_mean: Param::buffer([channels], Init::Zeros),
+            running_var: Param::buffer([channels], Init::Ones),
+            num_batches_tracked: Param::buffer([], Init::Zeros).with_dtype(DType::I64),
+        }
+    }
+
+    pub(super) fn visit<'m>(&'m self, visitor: &mut Visitor<'m>) {
+        visitor.child("running_mean", &self.running_mean);
+        visitor.child("running_var", &self.running_var);
+        visitor.child("num_batches_tracked", &self.num_batches_tracked);
+    }
+
+    /// One of the buffers, by which the layer's name is known.
+    pub(super) fn first(&self) -> &Param {
+        &self.running_mean
+    }
+
+    #[track_caller]
+    pub(super) fn normalize(
+        &self,
+        x: &Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+    ) -> Tensor {
+        x.normalized_by(&self.running_mean.of(x), &self.running_var.of(x), weight, bias, eps)
+    }
+
     /// Moves the statistics to those of a batch.
-    fn follow(&self, mean: &Tensor, var: &Tensor, momentum: Option<f64>) {
+    fn follow(&self, batch: &Tensor, mean: &Tensor, var: &Tensor, momentum: Option<f64>) {
         let n_batches = self.num_batches_tracked.of(mean) + 1;
         self.num_batches_tracked.set(&n_batches);
+        if batch.n_elements() == 0 {
+            return;
+        }
         let share = match momentum {
             Some(momentum) => mean.full_like(momentum),
             None => 1.0 / n_batches.cast(mean.dtype()),
         };
+        self.move_to(mean, var, &share);
+    }
+
+    /// Moves the statistics by a share of the way to those of a batch.
+    pub(super) fn move_to(&self, mean: &Tensor, var: &Tensor, share: &Tensor) {
         for (running, of_batch) in [(&self.running_mean, mean), (&self.running_var, var)] {
             let old = running.of(mean);
-            running.set(&(&old + (of_batch - &old) * &share));
+            running.set(&(&old + (of_batch - &old) * share));
         }
     }
 }
@@ -137,7 +173,7 @@ impl<const N: usize> Model for BatchNorm<N> {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Tensor {
         // The parameter that is there in any form of the layer names it.
-        let named = self.weight.as_ref().or(self.running.as_ref().map(|running| &running.running_mean));
+        let named = self.weight.as_ref().or(self.running.as_ref().map(Running::first));
         match named {
             Some(param) => param.in_layer(x, || self.normalize(x)),
             None => x.within("batch_norm", || self.normalize(x)),

@@ -1,13 +1,13 @@
 //! Convolution layers.
 
 use super::{Init, Model, Param};
-use crate::tensor::{ConvOptions, PerAxis, Tensor};
+use crate::tensor::{Border, ConvOptions, PerAxis, Tensor};
 use kiln_ir::Shape;
 
 /// A convolution over `N` spatial axes.
 ///
 /// Parameters: `weight: [out, in / groups, kernel..]`, `bias: [out]`, drawn as PyTorch does. Input
-/// `[n, in, spatial..]`, output `[n, out, places..]` with
+/// `[n, in, spatial..]`, or `[in, spatial..]` of a single sample, output `[n, out, places..]` likewise with
 /// `floor((extent + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1` places along each spatial axis. Output `o` at
 /// place `p` is the bias and the sum of `weight[o, c, k] * x[c, p * stride + k * dilation - padding]` over the channels `c`
 /// of its group and the places `k` of the kernel. Source: LeCun and others, *Gradient-Based Learning Applied to Document
@@ -65,9 +65,19 @@ impl<const N: usize> Conv<N> {
         Conv { options: self.options.stride(stride), ..self }
     }
 
-    /// The same with zeros around the input.
+    /// The same with so much around the input: zeros, unless there is another [`border`](Conv::border).
     pub fn padding(self, padding: impl Into<PerAxis>) -> Conv<N> {
         Conv { options: self.options.padding(padding), ..self }
+    }
+
+    /// The same with as much around the input as keeps its extents: see [`ConvOptions::same_padding`].
+    pub fn same_padding(self) -> Conv<N> {
+        Conv { options: self.options.same_padding(), ..self }
+    }
+
+    /// The same with another border than zeros around the input: PyTorch's `padding_mode`.
+    pub fn border(self, border: Border) -> Conv<N> {
+        Conv { options: self.options.border(border), ..self }
     }
 
     /// The same with another distance between elements of the kernel.
@@ -99,8 +109,8 @@ impl<const N: usize> Model for Conv<N> {
 
 /// A transposed convolution over `N` spatial axes: what the gradient of a convolution does.
 ///
-/// Parameters: `weight: [in, out / groups, kernel..]`, `bias: [out]`, drawn as PyTorch does. Input `[n, in, spatial..]`,
-/// output `[n, out, spatial..]` with `(extent - 1) * stride - 2 * padding + dilation * (kernel - 1) + output padding + 1`
+/// Parameters: `weight: [in, out / groups, kernel..]`, `bias: [out]`, drawn as PyTorch does. Input `[n, in, spatial..]`, or
+/// `[in, spatial..]` of a single sample, output `[n, out, spatial..]` likewise with `(extent - 1) * stride - 2 * padding + dilation * (kernel - 1) + output padding + 1`
 /// along each spatial axis. Source: Dumoulin and Visin, *A Guide to Convolution Arithmetic for Deep Learning*, 2016,
 /// chapter 4.
 #[derive(Debug)]

@@ -19,6 +19,41 @@ pub struct MaxPool<const N: usize>(PoolOptions);
 #[derive(Clone, Debug)]
 pub struct AvgPool<const N: usize>(PoolOptions);
 
+/// The root of the sum of powers of each window over the last `N` axes; see [`Tensor::lp_pool`].
+///
+/// Shapes: as [`MaxPool`], without dilation and padding. Source: Sermanet and others, *Convolutional Neural Networks Applied
+/// to House Numbers Digit Classification*, 2012.
+#[derive(Clone, Debug)]
+pub struct LpPool<const N: usize> {
+    power: f64,
+    options: PoolOptions,
+}
+
+/// Norm over one axis.
+pub type LpPool1d = LpPool<1>;
+/// Norm over two axes.
+pub type LpPool2d = LpPool<2>;
+/// Norm over three axes.
+pub type LpPool3d = LpPool<3>;
+
+impl<const N: usize> LpPool<N> {
+    /// Windows as the options say, and the power.
+    pub fn new(power: f64, options: impl Into<PoolOptions>) -> LpPool<N> {
+        LpPool { power, options: options.into() }
+    }
+}
+
+impl<const N: usize> Module for LpPool<N> {
+    fn visit<'m>(&'m self, _: &mut Visitor<'m>) {}
+}
+
+impl<const N: usize> Model for LpPool<N> {
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.lp_pool(N, self.power, self.options.clone())
+    }
+}
+
 /// Maximum over one axis.
 pub type MaxPool1d = MaxPool<1>;
 /// Maximum over two axes.

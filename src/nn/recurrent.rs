@@ -403,6 +403,11 @@ macro_rules! layers {
                 $cell { kind: $kind, params: CellParams::new($kind, n_in, &sizes, String::new()) }
             }
 
+            /// The same without biases.
+            pub fn without_bias(self) -> $cell {
+                $cell { params: CellParams { biases: None, ..self.params }, ..self }
+            }
+
             /// The state after a step, the output first.
             ///
             /// Shapes: `x: [.., in]`, each part of the state `[.., hidden]`.

@@ -4,12 +4,12 @@
 //! `norm_first` norms stand before attention and perceptron instead of after the sums, as in Xiong and others, *On Layer
 //! Normalization in the Transformer Architecture*, 2020.
 
-use super::{Dropout, LayerNorm, Linear, Mask, Model, MultiheadAttention};
+use super::{Dropout, Init, LayerNorm, Linear, Mask, Model, MultiheadAttention};
 use crate::tensor::Tensor;
 
 /// Attention of a sequence to itself and a perceptron, each with a way around it.
 ///
-/// Shapes: as [`MultiheadAttention`]. The options must be set before the first use.
+/// Shapes: as [`MultiheadAttention`].
 #[derive(Debug)]
 pub struct TransformerEncoderLayer {
     /// The attention.
@@ -84,7 +84,7 @@ impl Options {
 
 /// The setters that both layers have.
 macro_rules! options {
-    ($layer:ident, [$($attention:ident),*]) => {
+    ($layer:ident, [$($attention:ident),*], [$($norm:ident),*]) => {
         impl $layer {
             /// The same with another share of dropped elements; 0.1 in PyTorch.
             pub fn dropout(mut self, dropout: f64) -> $layer {
@@ -110,12 +110,36 @@ macro_rules! options {
                 $(self.$attention = self.$attention.batch_first(batch_first);)*
                 self
             }
+
+            /// The same with another number added to the variances; 1e-5 in PyTorch.
+            pub fn eps(mut self, eps: f64) -> $layer {
+                $(self.$norm = self.$norm.eps(eps);)*
+                self
+            }
+
+            /// The same without biases, those of norms included.
+            pub fn without_bias(mut self) -> $layer {
+                $(self.$attention = self.$attention.without_bias();)*
+                $(self.$norm = self.$norm.without_bias();)*
+                self.linear1 = self.linear1.without_bias();
+                self.linear2 = self.linear2.without_bias();
+                self
+            }
+
+            /// The same, all matrices uniform as Glorot and Bengio say: how PyTorch's `Transformer` starts.
+            fn with_xavier(mut self) -> $layer {
+                let init = || Init::XavierUniform { gain: 1.0 };
+                $(self.$attention.out_proj = self.$attention.out_proj.weight_init(init());)*
+                self.linear1 = self.linear1.weight_init(init());
+                self.linear2 = self.linear2.weight_init(init());
+                self
+            }
         }
     };
 }
 
-options!(TransformerEncoderLayer, [self_attn]);
-options!(TransformerDecoderLayer, [self_attn, multihead_attn]);
+options!(TransformerEncoderLayer, [self_attn], [norm1, norm2]);
+options!(TransformerDecoderLayer, [self_attn, multihead_attn], [norm1, norm2, norm3]);
 
 impl TransformerEncoderLayer {
     /// A layer of this width, with so many heads and so many hidden features of the perceptron (2048 in PyTorch).
@@ -262,5 +286,61 @@ fn normed(norm: Option<&LayerNorm>, x: Tensor) -> Tensor {
     match norm {
         Some(norm) => norm.forward(&x),
         None => x,
+    }
+}
+
+/// An encoder and a decoder that attends to what the encoder made.
+///
+/// Parameters, as in PyTorch: `encoder.layers.0` and so on, `encoder.norm`, `decoder.layers.0` and so on, `decoder.norm`; all
+/// matrices start uniform as Glorot and Bengio say. Shapes: as [`MultiheadAttention`], the result like `target`. Formula
+/// and source: those of the layers.
+///
+/// ```
+/// use kiln::nn::{Transformer, TransformerDecoderLayer, TransformerEncoderLayer};
+///
+/// let encoder = || TransformerEncoderLayer::new(32, 4, 64).norm_first(true);
+/// let decoder = || TransformerDecoderLayer::new(32, 4, 64).norm_first(true);
+/// let names = kiln::nn::parameters_of(&Transformer::new([2, 2], encoder, decoder)).len();
+/// assert_eq!(names, 2 * 12 + 2 + 2 * 18 + 2);
+/// ```
+#[derive(Debug)]
+pub struct Transformer {
+    /// Reads the source.
+    pub encoder: TransformerEncoder,
+    /// Reads the target, and what the encoder made.
+    pub decoder: TransformerDecoder,
+}
+crate::parameters!(Transformer { encoder, decoder });
+
+/// What [`Transformer::run`] lets be attended to.
+#[derive(Clone, Debug, Default)]
+pub struct TransformerMasks {
+    /// The source by itself.
+    pub source: Mask,
+    /// The target by itself.
+    pub target: Mask,
+    /// What the encoder made, by the target.
+    pub memory: Mask,
+}
+
+impl Transformer {
+    /// So many layers of the encoder and of the decoder, each made by a function, and norms after the last ones.
+    pub fn new(
+        [n_encoder, n_decoder]: [usize; 2],
+        mut encoder: impl FnMut() -> TransformerEncoderLayer,
+        mut decoder: impl FnMut() -> TransformerDecoderLayer,
+    ) -> Transformer {
+        let mut encoder = TransformerEncoder::new(n_encoder, || encoder().with_xavier());
+        let mut decoder = TransformerDecoder::new(n_decoder, || decoder().with_xavier());
+        encoder.norm = encoder.layers.first().map(|layer| layer.norm1.another());
+        decoder.norm = decoder.layers.first().map(|layer| layer.norm1.another());
+        Transformer { encoder, decoder }
+    }
+
+    /// What is made of the target, given the source.
+    #[track_caller]
+    pub fn run(&self, source: &Tensor, target: &Tensor, masks: &TransformerMasks) -> Tensor {
+        let memory = self.encoder.encode(source, &masks.source);
+        self.decoder.decode(target, &memory, &masks.target, &masks.memory)
     }
 }

@@ -5,11 +5,11 @@
 //! is `bias[o] + sum of weight[o, c, k] x[c, p stride + k dilation - padding]` over the channels `c` of the group of `o` and
 //! the places `k` of the kernel, with zeros outside of `x`. Sources: LeCun and others, *Gradient-Based Learning Applied to
 //! Document Recognition*, 1998; Dumoulin and Visin, *A Guide to Convolution Arithmetic for Deep Learning*, 2016, also for
-//! transposed convolutions. Types: floats, promoted to one. Errors: another rank; channels that do not fit the weight and the groups; a
-//! weight larger than the padded input.
+//! transposed convolutions. Types: floats, promoted to one. A single sample has no axis `n`, nor has its result. Errors: another
+//! rank; channels that do not fit the weight and the groups; a weight larger than the padded input.
 
 use super::operand::promote_types;
-use super::{PerAxis, Tensor};
+use super::{Border, PerAxis, Tensor};
 use kiln_ir::op::Conv;
 use kiln_ir::{Axes, Op, Shape};
 use smallvec::SmallVec;
@@ -23,10 +23,20 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug)]
 pub struct ConvOptions {
     stride: PerAxis,
-    padding: PerAxis,
+    padding: Padding,
+    border: Border,
     output_padding: PerAxis,
     dilation: PerAxis,
     groups: usize,
+}
+
+/// How much is added around the input.
+#[derive(Clone, Debug)]
+enum Padding {
+    /// So much on both sides of each axis.
+    Sides(PerAxis),
+    /// What keeps the extents.
+    Same,
 }
 
 impl Default for ConvOptions {
@@ -40,7 +50,8 @@ impl ConvOptions {
     pub fn new() -> ConvOptions {
         ConvOptions {
             stride: 1.into(),
-            padding: 0.into(),
+            padding: Padding::Sides(0.into()),
+            border: Border::Constant(0.0),
             output_padding: 0.into(),
             dilation: 1.into(),
             groups: 1,
@@ -52,9 +63,20 @@ impl ConvOptions {
         ConvOptions { stride: stride.into(), ..self }
     }
 
-    /// Zeros before and after each spatial axis.
+    /// So many elements before and after each spatial axis: zeros, unless there is another [`border`](ConvOptions::border).
     pub fn padding(self, padding: impl Into<PerAxis>) -> ConvOptions {
-        ConvOptions { padding: padding.into(), ..self }
+        ConvOptions { padding: Padding::Sides(padding.into()), ..self }
+    }
+
+    /// As much padding as keeps the extents, which needs a stride of 1: PyTorch's `padding="same"`. Where it is uneven, there
+    /// is one element more after than before.
+    pub fn same_padding(self) -> ConvOptions {
+        ConvOptions { padding: Padding::Same, ..self }
+    }
+
+    /// What the padding consists of: PyTorch's `padding_mode`. Not for transposed convolutions.
+    pub fn border(self, border: Border) -> ConvOptions {
+        ConvOptions { border, ..self }
     }
 
     /// Elements added after each spatial axis of the result of a transposed convolution, which says which of the
@@ -73,25 +95,32 @@ impl ConvOptions {
         ConvOptions { groups, ..self }
     }
 
-    /// The options for `n` spatial axes, or what is wrong with them.
-    fn resolve(&self, n: usize) -> Result<Geometry, String> {
+    /// The options for a kernel of these extents, or what is wrong with them.
+    fn resolve(&self, kernel: &[usize]) -> Result<Geometry, String> {
+        let n = kernel.len();
         let field = |name: &str, field: &PerAxis| {
             field.resolve(n).ok_or_else(|| format!("`{name}` needs one number, or one for each of {n} axes"))
         };
-        Ok(Geometry {
-            stride: field("stride", &self.stride)?,
-            padding: field("padding", &self.padding)?,
-            output_padding: field("output_padding", &self.output_padding)?,
-            dilation: field("dilation", &self.dilation)?,
-            groups: self.groups,
-        })
+        let (stride, dilation) = (field("stride", &self.stride)?, field("dilation", &self.dilation)?);
+        let padding = match &self.padding {
+            Padding::Sides(sides) => field("padding", sides)?.iter().map(|&p| (p as i64, p as i64)).collect(),
+            Padding::Same if stride.iter().any(|&stride| stride != 1) => {
+                return Err("padding that keeps the extents needs a stride of 1".to_string());
+            }
+            Padding::Same => {
+                let reach = |a: usize| (dilation[a] * kernel[a].saturating_sub(1)) as i64;
+                (0..n).map(|a| (reach(a) / 2, reach(a) - reach(a) / 2)).collect()
+            }
+        };
+        let output_padding = field("output_padding", &self.output_padding)?;
+        Ok(Geometry { stride, padding, output_padding, dilation, groups: self.groups })
     }
 }
 
 /// The options with one number for each spatial axis.
 struct Geometry {
     stride: Axes,
-    padding: Axes,
+    padding: SmallVec<[(i64, i64); 3]>,
     output_padding: Axes,
     dilation: Axes,
     groups: usize,
@@ -148,6 +177,7 @@ impl Tensor {
         self.within("conv_transpose3d", || self.conv_transpose("conv_transpose3d", 3, weight, bias, &options))
     }
 
+    #[track_caller]
     pub(crate) fn conv(
         &self,
         op: &'static str,
@@ -156,23 +186,49 @@ impl Tensor {
         bias: Option<&Tensor>,
         options: &ConvOptions,
     ) -> Tensor {
-        let geometry = match options.resolve(n) {
-            Ok(geometry) => geometry,
-            Err(problem) => return self.refuse(op, problem),
-        };
-        if self.rank() != n + 2 || weight.rank() != n + 2 {
-            let problem = format!("input and weight need {} axes, for {n} spatial axes", n + 2);
-            return self.refuse_with(("input", self), ("weight", weight), op, &problem);
+        if self.rank() == n + 1 && weight.rank() == n + 2 {
+            return self.unsqueeze(0).conv(op, n, weight, bias, options).squeeze(0);
         }
+        let geometry = match self.geometry(op, n, weight, options) {
+            Ok(geometry) => geometry,
+            Err(poisoned) => return poisoned,
+        };
+        let is_zero =
+            options.border == Border::Constant(0.0) || geometry.padding.iter().all(|p| *p == (0, 0));
+        let (x, padding) = match is_zero {
+            true => (self.clone(), geometry.padding),
+            false => (self.pad_with(&geometry.padding, options.border), SmallVec::from_elem((0, 0), n)),
+        };
         let conv = Conv {
             strides: geometry.stride,
-            padding: geometry.padding.iter().map(|&p| (p as i64, p as i64)).collect(),
+            padding,
             lhs_dilation: Axes::from_elem(1, n),
             rhs_dilation: geometry.dilation,
             groups: geometry.groups,
         };
-        let dtype = promote_types(self.dtype(), weight.dtype());
-        self.cast(dtype).record(Op::Conv(conv), &[&weight.cast(dtype)]).add_channel_bias(bias)
+        let dtype = promote_types(x.dtype(), weight.dtype());
+        x.cast(dtype).record(Op::Conv(conv), &[&weight.cast(dtype)]).add_channel_bias(bias)
+    }
+
+    /// The options for this weight, or a poisoned tensor when these or the ranks are wrong.
+    #[track_caller]
+    fn geometry(
+        &self,
+        op: &'static str,
+        n: usize,
+        weight: &Tensor,
+        options: &ConvOptions,
+    ) -> Result<Geometry, Tensor> {
+        // Told first: whether options have a number for each axis is known without a weight.
+        let given: &[usize] = weight.extents();
+        let kernel =
+            given.get(2..).filter(|kernel| kernel.len() == n).map_or_else(|| vec![1; n], <[usize]>::to_vec);
+        let geometry = options.resolve(&kernel).map_err(|problem| self.refuse(op, problem))?;
+        if self.rank() != n + 2 || weight.rank() != n + 2 {
+            let problem = format!("input and weight need {} axes, for {n} spatial axes", n + 2);
+            return Err(self.refuse_with(("input", self), ("weight", weight), op, &problem));
+        }
+        Ok(geometry)
     }
 
     #[track_caller]
@@ -184,14 +240,16 @@ impl Tensor {
         bias: Option<&Tensor>,
         options: &ConvOptions,
     ) -> Tensor {
-        let geometry = match options.resolve(n) {
-            Ok(geometry) => geometry,
-            Err(problem) => return self.refuse(op, problem),
-        };
-        if self.rank() != n + 2 || weight.rank() != n + 2 {
-            let problem = format!("input and weight need {} axes, for {n} spatial axes", n + 2);
-            return self.refuse_with(("input", self), ("weight", weight), op, &problem);
+        if self.rank() == n + 1 && weight.rank() == n + 2 {
+            return self.unsqueeze(0).conv_transpose(op, n, weight, bias, options).squeeze(0);
         }
+        if matches!(options.padding, Padding::Same) || options.border != Border::Constant(0.0) {
+            return self.refuse(op, "what it takes off its ends is given in elements, and it has no border");
+        }
+        let geometry = match self.geometry(op, n, weight, options) {
+            Ok(geometry) => geometry,
+            Err(poisoned) => return poisoned,
+        };
         if geometry.groups == 0 || !weight.shape()[0].is_multiple_of(geometry.groups) {
             let problem =
                 format!("{} groups must divide {} input channels", geometry.groups, weight.shape()[0]);
@@ -201,7 +259,7 @@ impl Tensor {
         // turned around. Source: Dumoulin and Visin, *A guide to convolution arithmetic for deep learning*, 2016.
         let padding = |a: usize| {
             let reach = (geometry.dilation[a] * weight.shape()[a + 2].saturating_sub(1)) as i64;
-            let low = reach - geometry.padding[a] as i64;
+            let low = reach - geometry.padding[a].0;
             (low, low + geometry.output_padding[a] as i64)
         };
         let conv = Conv {

@@ -305,11 +305,12 @@ impl Tensor {
         scale: f64,
         dropout: f64,
     ) -> Tensor {
-        self.called("attention_scaled", || self.attended(key, value, mask, causal, scale, dropout))
+        self.called("attention_scaled", || self.attended(key, value, mask, causal, scale, dropout).0)
     }
 
+    /// Attention, and its weights.
     #[track_caller]
-    fn attended(
+    pub(crate) fn attended(
         &self,
         key: &Tensor,
         value: &Tensor,
@@ -317,13 +318,14 @@ impl Tensor {
         causal: bool,
         scale: f64,
         dropout: f64,
-    ) -> Tensor {
+    ) -> (Tensor, Tensor) {
         self.within("attention", || {
             if let Err(poisoned) = self.require_float("attention") {
-                return poisoned;
+                return (poisoned.clone(), poisoned);
             }
             if self.rank() < 2 || key.rank() < 2 || value.rank() < 2 {
-                return self.refuse("attention", "queries, keys and values need at least two axes");
+                let poisoned = self.refuse("attention", "queries, keys and values need at least two axes");
+                return (poisoned.clone(), poisoned);
             }
             let (key, value) = (key.repeated_heads(self), value.repeated_heads(self));
             let mut scores = (self * scale).matmul(&key.transpose(-1, -2));
@@ -337,7 +339,8 @@ impl Tensor {
                 Some(mask) => scores + mask,
                 None => scores,
             };
-            scores.softmax(-1).dropout(dropout).matmul(&value)
+            let weights = scores.softmax(-1).dropout(dropout);
+            (weights.matmul(&value), weights)
         })
     }
 

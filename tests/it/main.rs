@@ -15,6 +15,7 @@ mod functions;
 mod grad_cases;
 mod health;
 mod higher_order;
+mod layer_options;
 mod layers;
 mod loops;
 mod lowering;

@@ -31,7 +31,7 @@ fn weighted(x: &TensorData) -> f64 {
 pub struct Expected<'a>(pub [f64; 3], pub &'a [(&'a str, f64)]);
 
 #[track_caller]
-fn check<M: Model>(layer: M, extents: &[usize], expected: Expected<'_>) {
+pub fn check<M: Model>(layer: M, extents: &[usize], expected: Expected<'_>) {
     check_call(layer, numbers(extents, 0), &[], |layer, x| layer.forward(x), expected);
 }
 
@@ -408,7 +408,7 @@ fn positions() {
 
 /// Checks what the parameters of a layer start with: by name, numbers that are uniform up to a bound (all 0 if that is 0).
 #[track_caller]
-fn check_start<M: Model>(layer: M, x: TensorType, bounds: &[(&str, f64)]) {
+pub fn check_start<M: Model>(layer: M, x: TensorType, bounds: &[(&str, f64)]) {
     let trainer = Trainer::new(&layer).loss_of(|y, _| y.square().sum(..)).optimizer(Sgd::new(0.1));
     let trainer = trainer.seed(5).compile(x, ()).unwrap();
     for &(name, bound) in bounds {

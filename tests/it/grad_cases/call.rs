@@ -1,6 +1,7 @@
 //! Arguments of a call: from PyTorch's positions and names to Rust values, as a table of functions declares them.
 
 use super::case::Case;
+use kiln::nn::{Module, parameters_of};
 use kiln::prelude::*;
 use kiln::{Interpolation, Over};
 use serde_json::Value;
@@ -126,11 +127,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether a module is in training.
-    pub fn is_training(&self) -> bool {
-        self.case.module.as_ref().is_some_and(|module| module.training)
-    }
-
     /// The elements of the input that a tensor is.
     pub fn data(&self, tensor: &Tensor) -> &TensorData {
         &self.case.inputs[self.position_of(tensor)].data
@@ -140,6 +136,32 @@ impl<'a> Call<'a> {
     pub fn position_of(&self, tensor: &Tensor) -> usize {
         let position = self.inputs.iter().position(|input| input.id() == tensor.id());
         position.expect("the tensor is an argument")
+    }
+
+    /// A layer with the case's parameters and buffers, which have to be those of its `state_dict` by name.
+    pub fn layer<M: Module>(&self, layer: M) -> M {
+        let mut names: Vec<String> = parameters_of(&layer).into_iter().map(|(name, _)| name).collect();
+        let state = &self.case.module.as_ref().expect("a module's case has state").state;
+        names.sort();
+        let mut given: Vec<&str> =
+            state.iter().filter(|(_, at)| !at.is_null()).map(|(name, _)| name.as_str()).collect();
+        given.sort_unstable();
+        assert_eq!(names, given, "names of the `state_dict`");
+        let values: Vec<(&str, Tensor)> =
+            given.iter().map(|name| (*name, self.state(name).expect("it was just listed"))).collect();
+        self.tracer
+            .call_with(&layer, |name| values.iter().find(|(of, _)| *of == name).map(|(_, value)| value));
+        layer
+    }
+
+    /// What a layer gives, and the new values of its buffers.
+    pub fn outputs(&self, layer: &impl Module, values: Vec<Tensor>) -> Outputs {
+        let of = &self.inputs[0];
+        let changed = parameters_of(layer).into_iter().filter_map(|(name, param)| {
+            let (old, new) = (self.state(&name)?, param.of(of));
+            (old.id() != new.id()).then(|| (self.position_of(&old), new))
+        });
+        Outputs { values, updates: changed.collect() }
     }
 
     /// A parameter or buffer of a module.

@@ -1,6 +1,5 @@
 //! Activations and what follows them: softmax, dropout.
 
-use super::attention::weight;
 use crate::grad_cases::call::{NotSupported, Type, functions, not_supported, typed};
 use kiln::nn;
 use kiln::prelude::*;
@@ -65,7 +64,9 @@ functions! {
     "nn.LogSigmoid": [] (x: Tensor) => nn::LogSigmoid.forward(&x);
     "nn.LogSoftmax": [dim: i64] (x: Tensor) => nn::LogSoftmax(dim).forward(&x);
     "nn.Mish": [] (x: Tensor) => nn::Mish.forward(&x);
-    "nn.PReLU": [_num_parameters: usize = 1, _init: f64 = 0.25] (x: Tensor) |call| => x.prelu(&weight(call, "weight")?);
+    "nn.PReLU": [num_parameters: usize = 1, _init: f64 = 0.25] (x: Tensor) |call| => {
+        call.layer(nn::Prelu::new(num_parameters)).forward(&x)
+    };
     "nn.ReLU": [] (x: Tensor) => Relu.forward(&x);
     "nn.ReLU6": [] (x: Tensor) => nn::Relu6.forward(&x);
     "nn.RReLU": [lower: f64 = 1.0 / 8.0, upper: f64 = 1.0 / 3.0] (x: Tensor) => nn::Rrelu(lower, upper).forward(&x);

@@ -1,9 +1,8 @@
 //! Products of matrices, and convolutions.
 
-use super::attention::weight;
-use super::pool::on_batch;
 use super::shape::refs;
-use crate::grad_cases::call::{Call, NotSupported, Rest, functions, not_supported};
+use crate::grad_cases::call::{NotSupported, Rest, functions, not_supported};
+use kiln::nn::{ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 use kiln::prelude::*;
 use kiln::{Border, multi_dot};
 use serde_json::Value;
@@ -45,8 +44,9 @@ functions! {
     "nn.functional.bilinear": (x: Tensor, input2: Tensor, weight: Tensor, bias: Option<Tensor>) => {
         x.bilinear(&input2, &weight, bias.as_ref())
     };
-    "nn.Linear": [_in_features: usize, _out_features: usize, _bias: bool = true] (x: Tensor) |call| => {
-        x.linear(&weight(call, "weight")?, call.state("bias").as_ref())
+    "nn.Linear": [in_features: usize, out_features: usize, bias: bool = true] (x: Tensor) |call| => {
+        let layer = Linear::new(in_features, out_features);
+        call.layer(if bias { layer } else { layer.without_bias() }).forward(&x)
     };
     "nn.functional.linear": (x: Tensor, weight: Tensor, bias: Option<Tensor>) => {
         if weight.rank() == 2 {
@@ -83,41 +83,71 @@ functions! {
         output_padding: Vec<usize> = vec![0], groups: usize = 1, dilation: Vec<usize> = vec![1]
     ) => conv_transpose(&x, &weight, bias.as_ref(), transposed(&stride, &padding, &output_padding, groups, &dilation));
     "nn.Conv1d": [
-        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
-        dilation: Vec<usize> = vec![1], groups: usize = 1, _bias: bool = true, padding_mode: String = "zeros".to_string()
-    ] (x: Tensor) |call| => conv_module(call, &x, &stride, padding, &dilation, groups, &padding_mode);
+        in_channels: usize, out_channels: usize, kernel_size: Vec<usize>, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
+        dilation: Vec<usize> = vec![1], groups: usize = 1, bias: bool = true, padding_mode: String = "zeros".to_string()
+    ] (x: Tensor) |call| => {
+        let layer = Conv1d::grouped(in_channels, out_channels, &kernel_size[..], groups);
+        let layer = layer.stride(&stride[..]).dilation(&dilation[..]).border(border(&padding_mode)?);
+        let layer = match sides(&padding)? {
+            Some(sides) => layer.padding(&sides[..]),
+            None => layer.same_padding(),
+        };
+        call.layer(if bias { layer } else { layer.without_bias() }).forward(&x)
+    };
     "nn.ConvTranspose1d": [
-        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
-        output_padding: Vec<usize> = vec![0], groups: usize = 1, _bias: bool = true, dilation: Vec<usize> = vec![1]
+        in_channels: usize, out_channels: usize, kernel_size: Vec<usize>, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
+        output_padding: Vec<usize> = vec![0], groups: usize = 1, bias: bool = true, dilation: Vec<usize> = vec![1]
     ] (x: Tensor, _output_size: Option<Vec<usize>>) |call| => {
-        let options = transposed(&stride, &padding, &output_padding, groups, &dilation);
-        conv_transpose(&x, &weight(call, "weight")?, call.state("bias").as_ref(), options)
+        let layer = ConvTranspose1d::grouped(in_channels, out_channels, &kernel_size[..], groups);
+        let layer = layer.stride(&stride[..]).padding(&padding[..]).output_padding(&output_padding[..]);
+        let layer = layer.dilation(&dilation[..]);
+        call.layer(if bias { layer } else { layer.without_bias() }).forward(&x)
     };
     "nn.Conv2d": [
-        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
-        dilation: Vec<usize> = vec![1], groups: usize = 1, _bias: bool = true, padding_mode: String = "zeros".to_string()
-    ] (x: Tensor) |call| => conv_module(call, &x, &stride, padding, &dilation, groups, &padding_mode);
+        in_channels: usize, out_channels: usize, kernel_size: Vec<usize>, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
+        dilation: Vec<usize> = vec![1], groups: usize = 1, bias: bool = true, padding_mode: String = "zeros".to_string()
+    ] (x: Tensor) |call| => {
+        let layer = Conv2d::grouped(in_channels, out_channels, &kernel_size[..], groups);
+        let layer = layer.stride(&stride[..]).dilation(&dilation[..]).border(border(&padding_mode)?);
+        let layer = match sides(&padding)? {
+            Some(sides) => layer.padding(&sides[..]),
+            None => layer.same_padding(),
+        };
+        call.layer(if bias { layer } else { layer.without_bias() }).forward(&x)
+    };
     "nn.ConvTranspose2d": [
-        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
-        output_padding: Vec<usize> = vec![0], groups: usize = 1, _bias: bool = true, dilation: Vec<usize> = vec![1]
+        in_channels: usize, out_channels: usize, kernel_size: Vec<usize>, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
+        output_padding: Vec<usize> = vec![0], groups: usize = 1, bias: bool = true, dilation: Vec<usize> = vec![1]
     ] (x: Tensor, _output_size: Option<Vec<usize>>) |call| => {
-        let options = transposed(&stride, &padding, &output_padding, groups, &dilation);
-        conv_transpose(&x, &weight(call, "weight")?, call.state("bias").as_ref(), options)
+        let layer = ConvTranspose2d::grouped(in_channels, out_channels, &kernel_size[..], groups);
+        let layer = layer.stride(&stride[..]).padding(&padding[..]).output_padding(&output_padding[..]);
+        let layer = layer.dilation(&dilation[..]);
+        call.layer(if bias { layer } else { layer.without_bias() }).forward(&x)
     };
     "nn.Conv3d": [
-        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
-        dilation: Vec<usize> = vec![1], groups: usize = 1, _bias: bool = true, padding_mode: String = "zeros".to_string()
-    ] (x: Tensor) |call| => conv_module(call, &x, &stride, padding, &dilation, groups, &padding_mode);
+        in_channels: usize, out_channels: usize, kernel_size: Vec<usize>, stride: Vec<usize> = vec![1], padding: Value = 0.into(),
+        dilation: Vec<usize> = vec![1], groups: usize = 1, bias: bool = true, padding_mode: String = "zeros".to_string()
+    ] (x: Tensor) |call| => {
+        let layer = Conv3d::grouped(in_channels, out_channels, &kernel_size[..], groups);
+        let layer = layer.stride(&stride[..]).dilation(&dilation[..]).border(border(&padding_mode)?);
+        let layer = match sides(&padding)? {
+            Some(sides) => layer.padding(&sides[..]),
+            None => layer.same_padding(),
+        };
+        call.layer(if bias { layer } else { layer.without_bias() }).forward(&x)
+    };
     "nn.ConvTranspose3d": [
-        _in_channels: usize, _out_channels: usize, _kernel_size: Value, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
-        output_padding: Vec<usize> = vec![0], groups: usize = 1, _bias: bool = true, dilation: Vec<usize> = vec![1]
+        in_channels: usize, out_channels: usize, kernel_size: Vec<usize>, stride: Vec<usize> = vec![1], padding: Vec<usize> = vec![0],
+        output_padding: Vec<usize> = vec![0], groups: usize = 1, bias: bool = true, dilation: Vec<usize> = vec![1]
     ] (x: Tensor, _output_size: Option<Vec<usize>>) |call| => {
-        let options = transposed(&stride, &padding, &output_padding, groups, &dilation);
-        conv_transpose(&x, &weight(call, "weight")?, call.state("bias").as_ref(), options)
+        let layer = ConvTranspose3d::grouped(in_channels, out_channels, &kernel_size[..], groups);
+        let layer = layer.stride(&stride[..]).padding(&padding[..]).output_padding(&output_padding[..]);
+        let layer = layer.dilation(&dilation[..]);
+        call.layer(if bias { layer } else { layer.without_bias() }).forward(&x)
     };
 }
 
-/// A convolution whose padding may be `"same"` or `"valid"`, of a batch or of a single image.
+/// A convolution whose padding may be `"same"` or `"valid"`.
 fn conv(
     x: &Tensor,
     weight: &Tensor,
@@ -127,27 +157,39 @@ fn conv(
     dilation: &[usize],
     groups: usize,
 ) -> Result<Tensor, NotSupported> {
-    let n = weight.rank() - 2;
     let options = ConvOptions::new().stride(stride).dilation(dilation).groups(groups);
-    let (padded, options) = match padding {
-        Value::String(kind) if kind == "valid" => (x.clone(), options),
-        Value::String(kind) if kind == "same" => {
-            let total = |a: usize| dilation[a % dilation.len()] * (weight.extents()[a + 2] - 1);
-            let sides = |a: usize| ((total(a) / 2) as i64, (total(a) - total(a) / 2) as i64);
-            (x.pad(&(0..n).map(sides).collect::<Vec<_>>(), 0.0), options)
-        }
-        Value::Array(amounts) => {
-            let amounts = amounts.iter().map(|v| v.as_u64().map(|v| v as usize));
-            (x.clone(), options.padding(&amounts.collect::<Option<Vec<usize>>>().unwrap_or_default()[..]))
-        }
-        Value::Number(amount) => (x.clone(), options.padding(amount.as_u64().unwrap_or(0) as usize)),
-        other => return not_supported(format!("padding {other}")),
+    let options = match sides(padding)? {
+        Some(sides) => options.padding(&sides[..]),
+        None => options.same_padding(),
     };
-    Ok(on_batch(&padded, n, |x| match n {
-        1 => x.conv1d(weight, bias, options.clone()),
-        2 => x.conv2d(weight, bias, options.clone()),
-        _ => x.conv3d(weight, bias, options.clone()),
-    }))
+    Ok(match weight.rank() - 2 {
+        1 => x.conv1d(weight, bias, options),
+        2 => x.conv2d(weight, bias, options),
+        _ => x.conv3d(weight, bias, options),
+    })
+}
+
+/// The padding of each axis, or nothing if it is what keeps the extents.
+fn sides(padding: &Value) -> Result<Option<Vec<usize>>, NotSupported> {
+    let side = |side: &Value| side.as_u64().map(|side| side as usize);
+    let sides = match padding {
+        Value::String(kind) if kind == "valid" => Some(vec![0]),
+        Value::String(kind) if kind == "same" => return Ok(None),
+        Value::Array(sides) => sides.iter().map(side).collect(),
+        padding => side(padding).map(|side| vec![side]),
+    };
+    sides.map_or_else(|| not_supported(format!("padding {padding}")), |sides| Ok(Some(sides)))
+}
+
+/// PyTorch's `padding_mode`.
+fn border(mode: &str) -> Result<Border, NotSupported> {
+    match mode {
+        "zeros" => Ok(Border::Constant(0.0)),
+        "reflect" => Ok(Border::Reflect),
+        "replicate" => Ok(Border::Replicate),
+        "circular" => Ok(Border::Circular),
+        other => not_supported(format!("padding mode `{other}`")),
+    }
 }
 
 fn transposed(
@@ -162,11 +204,11 @@ fn transposed(
 }
 
 fn conv_transpose(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: ConvOptions) -> Tensor {
-    on_batch(x, weight.rank() - 2, |x| match weight.rank() - 2 {
-        1 => x.conv_transpose1d(weight, bias, options.clone()),
-        2 => x.conv_transpose2d(weight, bias, options.clone()),
-        _ => x.conv_transpose3d(weight, bias, options.clone()),
-    })
+    match weight.rank() - 2 {
+        1 => x.conv_transpose1d(weight, bias, options),
+        2 => x.conv_transpose2d(weight, bias, options),
+        _ => x.conv_transpose3d(weight, bias, options),
+    }
 }
 
 /// Sum of products over pairs of axes, given as two lists, or as a number of last and first axes.
@@ -180,38 +222,4 @@ fn tensordot(x: &Tensor, other: &Tensor, dims: &Value) -> Result<Tensor, NotSupp
         Some((left, right)) => Ok(x.tensordot(other, left, right)),
         None => not_supported(format!("dims {dims}")),
     }
-}
-
-/// A convolution with the parameters of a module; padding that is not of zeros comes first.
-fn conv_module(
-    call: &Call,
-    x: &Tensor,
-    stride: &[usize],
-    padding: Value,
-    dilation: &[usize],
-    groups: usize,
-    mode: &str,
-) -> Result<Tensor, NotSupported> {
-    let (weight, bias) = (weight(call, "weight")?, call.state("bias"));
-    let border = match mode {
-        "zeros" => return conv(x, &weight, bias.as_ref(), stride, &padding, dilation, groups),
-        "reflect" => Border::Reflect,
-        "replicate" => Border::Replicate,
-        "circular" => Border::Circular,
-        other => return not_supported(format!("padding mode `{other}`")),
-    };
-    let n = weight.rank() - 2;
-    let side = |a: usize| match &padding {
-        Value::Array(sides) => sides[a % sides.len()].as_i64(),
-        Value::String(kind) if kind == "same" => {
-            let total = dilation[a % dilation.len()] * (weight.extents()[a + 2] - 1);
-            total.is_multiple_of(2).then_some(total as i64 / 2)
-        }
-        Value::String(_) => Some(0),
-        side => side.as_i64(),
-    };
-    let Some(sides) = (0..n).map(|a| side(a).map(|side| (side, side))).collect::<Option<Vec<_>>>() else {
-        return not_supported("uneven padding of a module");
-    };
-    conv(&x.pad_with(&sides, border), &weight, bias.as_ref(), stride, &0.into(), dilation, groups)
 }

@@ -1,6 +1,10 @@
 //! Normalization, as functions and as modules.
 
 use crate::grad_cases::call::{Built, Call, Outputs, functions};
+use kiln::nn::{
+    BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d,
+    LocalResponseNorm, RmsNorm,
+};
 use kiln::prelude::*;
 
 functions! {
@@ -26,20 +30,26 @@ functions! {
     "nn.functional.rms_norm": (x: Tensor, normalized_shape: Vec<usize>, weight: Option<Tensor>, eps: Option<f64>) => {
         x.rms_norm(normalized_shape.len(), weight.as_ref(), eps.unwrap_or(f64::from(f32::EPSILON)))
     };
-    "nn.GroupNorm": [num_groups: usize, _num_channels: usize, eps: f64 = 1e-5, _affine: bool = true, _bias: bool = true] (x: Tensor) |call| => {
-        x.group_norm(num_groups, call.state("weight").as_ref(), call.state("bias").as_ref(), eps)
+    "nn.GroupNorm": [num_groups: usize, num_channels: usize, eps: f64 = 1e-5, affine: bool = true, bias: bool = true] (x: Tensor) |call| => {
+        let layer = GroupNorm::new(num_groups, num_channels).eps(eps);
+        let layer = if bias { layer } else { layer.without_bias() };
+        call.layer(if affine { layer } else { layer.without_affine() }).forward(&x)
     };
-    "nn.LayerNorm": [normalized_shape: Vec<usize>, eps: f64 = 1e-5, _elementwise_affine: bool = true, _bias: bool = true] (x: Tensor) |call| => {
-        x.layer_norm(normalized_shape.len(), call.state("weight").as_ref(), call.state("bias").as_ref(), eps)
+    "nn.LayerNorm": [normalized_shape: Vec<usize>, eps: f64 = 1e-5, elementwise_affine: bool = true, bias: bool = true] (x: Tensor) |call| => {
+        let layer = LayerNorm::new(&normalized_shape[..]).eps(eps);
+        let layer = if bias { layer } else { layer.without_bias() };
+        call.layer(if elementwise_affine { layer } else { layer.without_affine() }).forward(&x)
     };
-    "nn.RMSNorm": [normalized_shape: Vec<usize>, eps: Option<f64>, _elementwise_affine: bool = true] (x: Tensor) |call| => {
-        x.rms_norm(normalized_shape.len(), call.state("weight").as_ref(), eps.unwrap_or(f64::from(f32::EPSILON)))
+    "nn.RMSNorm": [normalized_shape: Vec<usize>, eps: Option<f64>, elementwise_affine: bool = true] (x: Tensor) |call| => {
+        let layer = RmsNorm::over(&normalized_shape[..]);
+        let layer = eps.into_iter().fold(layer, RmsNorm::eps);
+        call.layer(if elementwise_affine { layer } else { layer.without_affine() }).forward(&x)
     };
     "nn.functional.local_response_norm": (
         x: Tensor, size: usize, alpha: f64 = 1e-4, beta: f64 = 0.75, k: f64 = 1.0
     ) => x.local_response_norm(size, alpha, beta, k);
     "nn.LocalResponseNorm": [size: usize, alpha: f64 = 1e-4, beta: f64 = 0.75, k: f64 = 1.0] (x: Tensor) => {
-        x.local_response_norm(size, alpha, beta, k)
+        LocalResponseNorm { size, alpha, beta, k }.forward(&x)
     };
     "renorm": (x: Tensor, p: f64, dim: i64, maxnorm: f64) => x.renorm(p, dim, maxnorm);
 
@@ -56,29 +66,65 @@ functions! {
         bias: Option<Tensor>, training: bool = false, momentum: f64 = 0.1, eps: f64 = 1e-5
     ) |call| => batch_norm(call, &x, Running { mean: running_mean, var: running_var, n_batches: None }, weight, bias, training, Some(momentum), eps);
     "nn.BatchNorm1d": [
-        _num_features: usize, eps: f64 = 1e-5, momentum: Option<f64> = Some(0.1), _affine: bool = true,
-        _track_running_stats: bool = true, _bias: bool = true
-    ] (x: Tensor) |call| => batch_norm_module(call, &x, momentum, eps);
+        num_features: usize, eps: f64 = 1e-5, momentum: Option<f64> = Some(0.1), affine: bool = true,
+        track_running_stats: bool = true, bias: bool = true
+    ] (x: Tensor) |call| => {
+        let layer = BatchNorm1d::new(num_features).eps(eps).momentum(momentum);
+        let layer = if affine { layer } else { layer.without_affine() };
+        let layer = if bias { layer } else { layer.without_bias() };
+        let layer = call.layer(if track_running_stats { layer } else { layer.without_running_stats() });
+        call.outputs(&layer, vec![layer.forward(&x)])
+    };
     "nn.InstanceNorm1d": [
-        _num_features: usize, eps: f64 = 1e-5, momentum: f64 = 0.1, _affine: bool = false,
-        _track_running_stats: bool = false, _bias: bool = true
-    ] (x: Tensor) |call| => instance_norm_module(call, &x, 1, momentum, eps)?;
+        num_features: usize, eps: f64 = 1e-5, momentum: f64 = 0.1, affine: bool = false,
+        track_running_stats: bool = false, bias: bool = true
+    ] (x: Tensor) |call| => {
+        let layer = InstanceNorm1d::new(num_features).eps(eps).momentum(momentum);
+        let layer = if affine { layer.affine() } else { layer };
+        let layer = if bias { layer } else { layer.without_bias() };
+        let layer = call.layer(if track_running_stats { layer.running_stats() } else { layer });
+        call.outputs(&layer, vec![layer.forward(&x)])
+    };
     "nn.BatchNorm2d": [
-        _num_features: usize, eps: f64 = 1e-5, momentum: Option<f64> = Some(0.1), _affine: bool = true,
-        _track_running_stats: bool = true, _bias: bool = true
-    ] (x: Tensor) |call| => batch_norm_module(call, &x, momentum, eps);
+        num_features: usize, eps: f64 = 1e-5, momentum: Option<f64> = Some(0.1), affine: bool = true,
+        track_running_stats: bool = true, bias: bool = true
+    ] (x: Tensor) |call| => {
+        let layer = BatchNorm2d::new(num_features).eps(eps).momentum(momentum);
+        let layer = if affine { layer } else { layer.without_affine() };
+        let layer = if bias { layer } else { layer.without_bias() };
+        let layer = call.layer(if track_running_stats { layer } else { layer.without_running_stats() });
+        call.outputs(&layer, vec![layer.forward(&x)])
+    };
     "nn.InstanceNorm2d": [
-        _num_features: usize, eps: f64 = 1e-5, momentum: f64 = 0.1, _affine: bool = false,
-        _track_running_stats: bool = false, _bias: bool = true
-    ] (x: Tensor) |call| => instance_norm_module(call, &x, 2, momentum, eps)?;
+        num_features: usize, eps: f64 = 1e-5, momentum: f64 = 0.1, affine: bool = false,
+        track_running_stats: bool = false, bias: bool = true
+    ] (x: Tensor) |call| => {
+        let layer = InstanceNorm2d::new(num_features).eps(eps).momentum(momentum);
+        let layer = if affine { layer.affine() } else { layer };
+        let layer = if bias { layer } else { layer.without_bias() };
+        let layer = call.layer(if track_running_stats { layer.running_stats() } else { layer });
+        call.outputs(&layer, vec![layer.forward(&x)])
+    };
     "nn.BatchNorm3d": [
-        _num_features: usize, eps: f64 = 1e-5, momentum: Option<f64> = Some(0.1), _affine: bool = true,
-        _track_running_stats: bool = true, _bias: bool = true
-    ] (x: Tensor) |call| => batch_norm_module(call, &x, momentum, eps);
+        num_features: usize, eps: f64 = 1e-5, momentum: Option<f64> = Some(0.1), affine: bool = true,
+        track_running_stats: bool = true, bias: bool = true
+    ] (x: Tensor) |call| => {
+        let layer = BatchNorm3d::new(num_features).eps(eps).momentum(momentum);
+        let layer = if affine { layer } else { layer.without_affine() };
+        let layer = if bias { layer } else { layer.without_bias() };
+        let layer = call.layer(if track_running_stats { layer } else { layer.without_running_stats() });
+        call.outputs(&layer, vec![layer.forward(&x)])
+    };
     "nn.InstanceNorm3d": [
-        _num_features: usize, eps: f64 = 1e-5, momentum: f64 = 0.1, _affine: bool = false,
-        _track_running_stats: bool = false, _bias: bool = true
-    ] (x: Tensor) |call| => instance_norm_module(call, &x, 3, momentum, eps)?;
+        num_features: usize, eps: f64 = 1e-5, momentum: f64 = 0.1, affine: bool = false,
+        track_running_stats: bool = false, bias: bool = true
+    ] (x: Tensor) |call| => {
+        let layer = InstanceNorm3d::new(num_features).eps(eps).momentum(momentum);
+        let layer = if affine { layer.affine() } else { layer };
+        let layer = if bias { layer } else { layer.without_bias() };
+        let layer = call.layer(if track_running_stats { layer.running_stats() } else { layer });
+        call.outputs(&layer, vec![layer.forward(&x)])
+    };
 }
 
 /// The running statistics of a normalization, and how many batches they are of.
@@ -86,32 +132,6 @@ struct Running {
     mean: Option<Tensor>,
     var: Option<Tensor>,
     n_batches: Option<Tensor>,
-}
-
-fn instance_norm_module(call: &Call, x: &Tensor, n: usize, momentum: f64, eps: f64) -> Built {
-    let state = |name| call.state(name);
-    let (mean, var) = (state("running_mean"), state("running_var"));
-    let running = Running { mean, var, n_batches: state("num_batches_tracked") };
-    let by_input = call.is_training() || running.mean.is_none();
-    let is_single = x.rank() == n + 1;
-    let batch = if is_single { x.unsqueeze(0) } else { x.clone() };
-    let mut outputs =
-        instance_norm(call, &batch, running, state("weight"), state("bias"), by_input, momentum, eps)?;
-    if is_single {
-        outputs.values[0] = outputs.values[0].squeeze(0);
-    }
-    Ok(outputs)
-}
-
-fn batch_norm_module(call: &Call, x: &Tensor, momentum: Option<f64>, eps: f64) -> Built {
-    let state = |name| call.state(name);
-    let running = Running {
-        mean: state("running_mean"),
-        var: state("running_var"),
-        n_batches: state("num_batches_tracked"),
-    };
-    let by_input = call.is_training() || running.mean.is_none();
-    batch_norm(call, x, running, state("weight"), state("bias"), by_input, momentum, eps)
 }
 
 #[expect(clippy::too_many_arguments, reason = "PyTorch's parameters")]

@@ -1,77 +1,61 @@
 //! Recurrent layers and cells.
 
-use super::attention::weight;
-use crate::grad_cases::call::{Call, NotSupported, functions};
-use kiln::nn::{CellKind, CellWeights, RecurrentOptions, cell, recurrent};
+use crate::grad_cases::call::functions;
+use kiln::nn::{GruCell, LstmCell, RnnCell};
 use kiln::prelude::*;
 
+/// The options that all recurrent layers have.
+macro_rules! with_options {
+    ($layer:expr, $n_layers:expr, $bias:expr, $batch_first:expr, $bidirectional:expr) => {{
+        let layer = $layer.layers($n_layers);
+        let layer = if $bias { layer } else { layer.without_bias() };
+        let layer = if $batch_first { layer.batch_first() } else { layer };
+        if $bidirectional { layer.bidirectional() } else { layer }
+    }};
+}
+
 functions! {
-    "nn.RNNCell": [_input_size: usize, _hidden_size: usize, _bias: bool = true, nonlinearity: String = "tanh".to_string()] (
+    "nn.RNNCell": [input_size: usize, hidden_size: usize, bias: bool = true, nonlinearity: String = "tanh".to_string()] (
         x: Tensor, h: Tensor
-    ) |call| => cell(rnn(&nonlinearity), &x, &[h], &weights(call, "")?);
-    "nn.LSTMCell": [_input_size: usize, _hidden_size: usize, _bias: bool = true] (x: Tensor, state: Vec<Tensor>) |call| => {
-        cell(CellKind::Lstm, &x, &state, &weights(call, "")?)
+    ) |call| => {
+        let cell = RnnCell::new(input_size, hidden_size);
+        let cell = if nonlinearity == "relu" { cell.relu() } else { cell };
+        call.layer(if bias { cell } else { cell.without_bias() }).step(&x, &[h])
     };
-    "nn.GRUCell": [_input_size: usize, _hidden_size: usize, _bias: bool = true] (x: Tensor, h: Tensor) |call| => {
-        cell(CellKind::Gru, &x, &[h], &weights(call, "")?)
+    "nn.LSTMCell": [input_size: usize, hidden_size: usize, bias: bool = true] (x: Tensor, state: Vec<Tensor>) |call| => {
+        let cell = LstmCell::new(input_size, hidden_size);
+        call.layer(if bias { cell } else { cell.without_bias() }).step(&x, &state)
+    };
+    "nn.GRUCell": [input_size: usize, hidden_size: usize, bias: bool = true] (x: Tensor, h: Tensor) |call| => {
+        let cell = GruCell::new(input_size, hidden_size);
+        call.layer(if bias { cell } else { cell.without_bias() }).step(&x, &[h])
     };
     "nn.RNN": [
-        _input_size: usize, _hidden_size: usize, num_layers: usize = 1, nonlinearity: String = "tanh".to_string(),
-        _bias: bool = true, batch_first: bool = false, _dropout: f64 = 0.0, bidirectional: bool = false
+        input_size: usize, hidden_size: usize, num_layers: usize = 1, nonlinearity: String = "tanh".to_string(),
+        bias: bool = true, batch_first: bool = false, _dropout: f64 = 0.0, bidirectional: bool = false
     ] (x: Tensor, h: Option<Tensor>) |call| => {
-        let options = options(rnn(&nonlinearity), num_layers, batch_first, bidirectional);
-        run(call, &options, &x, h.into_iter().collect())?
+        let layer = with_options!(Rnn::new(input_size, hidden_size), num_layers, bias, batch_first, bidirectional);
+        let layer = call.layer(if nonlinearity == "relu" { layer.relu() } else { layer });
+        results(layer.run(&x, h.as_ref().map(std::slice::from_ref)))
     };
     "nn.GRU": [
-        _input_size: usize, _hidden_size: usize, num_layers: usize = 1, _bias: bool = true, batch_first: bool = false,
+        input_size: usize, hidden_size: usize, num_layers: usize = 1, bias: bool = true, batch_first: bool = false,
         _dropout: f64 = 0.0, bidirectional: bool = false
     ] (x: Tensor, h: Option<Tensor>) |call| => {
-        let options = options(CellKind::Gru, num_layers, batch_first, bidirectional);
-        run(call, &options, &x, h.into_iter().collect())?
+        let layer = with_options!(Gru::new(input_size, hidden_size), num_layers, bias, batch_first, bidirectional);
+        results(call.layer(layer).run(&x, h.as_ref().map(std::slice::from_ref)))
     };
     "nn.LSTM": [
-        _input_size: usize, _hidden_size: usize, num_layers: usize = 1, _bias: bool = true, batch_first: bool = false,
-        _dropout: f64 = 0.0, bidirectional: bool = false, _proj_size: usize = 0
+        input_size: usize, hidden_size: usize, num_layers: usize = 1, bias: bool = true, batch_first: bool = false,
+        _dropout: f64 = 0.0, bidirectional: bool = false, proj_size: usize = 0
     ] (x: Tensor, state: Vec<Tensor> = Vec::new()) |call| => {
-        let options = options(CellKind::Lstm, num_layers, batch_first, bidirectional);
-        run(call, &options, &x, state)?
+        let layer = with_options!(Lstm::new(input_size, hidden_size), num_layers, bias, batch_first, bidirectional);
+        let layer = call.layer(if proj_size > 0 { layer.projected(proj_size) } else { layer });
+        results(layer.run(&x, (!state.is_empty()).then_some(&state[..])))
     };
-}
-
-fn rnn(nonlinearity: &str) -> CellKind {
-    if nonlinearity == "relu" { CellKind::RnnRelu } else { CellKind::RnnTanh }
-}
-
-fn options(kind: CellKind, n_layers: usize, batch_first: bool, bidirectional: bool) -> RecurrentOptions {
-    RecurrentOptions { kind, n_layers, bidirectional, batch_first, dropout: 0.0 }
-}
-
-fn weights(call: &Call, suffix: &str) -> Result<CellWeights, NotSupported> {
-    let state = |name: &str| call.state(&format!("{name}{suffix}"));
-    Ok(CellWeights {
-        weight_ih: weight(call, &format!("weight_ih{suffix}"))?,
-        weight_hh: weight(call, &format!("weight_hh{suffix}"))?,
-        bias_ih: state("bias_ih"),
-        bias_hh: state("bias_hh"),
-        weight_hr: state("weight_hr"),
-    })
 }
 
 /// The results of the last layer, and each part of the final state.
-fn run(
-    call: &Call,
-    options: &RecurrentOptions,
-    x: &Tensor,
-    state: Vec<Tensor>,
-) -> Result<Vec<Tensor>, NotSupported> {
-    let mut all = Vec::new();
-    for layer in 0..options.n_layers {
-        all.push(weights(call, &format!("_l{layer}"))?);
-        if options.bidirectional {
-            all.push(weights(call, &format!("_l{layer}_reverse"))?);
-        }
-    }
-    let state = (!state.is_empty()).then_some(&state[..]);
-    let (result, finals) = recurrent(options, x, state, &all);
-    Ok([result].into_iter().chain(finals).collect())
+fn results((result, finals): (Tensor, Vec<Tensor>)) -> Vec<Tensor> {
+    [result].into_iter().chain(finals).collect()
 }
