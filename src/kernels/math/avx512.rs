@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::exp::{POWERS, POWERS_ERROR};
 use super::registers::{methods, vector};
 use super::vector::{F32, Vector, Wide};
 
@@ -17,6 +18,7 @@ vector! {
     both: _kand_mask16, either: _kor_mask16, not: _knot_mask16, any: any_f32,
     select: select_f32, and: _mm512_and_ps, or: _mm512_or_ps, xor: _mm512_xor_ps,
     add_bits: _mm512_add_epi32, shift_left: _mm512_sllv_epi32, shift_right: _mm512_srlv_epi32,
+    power_bits: 4, fraction_of_power: fraction_of_power,
 }
 
 vector! {
@@ -73,6 +75,12 @@ beside!(
 );
 
 methods! {
+    // Lanes of the tables by the lowest four bits of each index.
+    fn fraction_of_power(index: F32x16) -> (F32x16, F32x16) = {
+        let index = _mm512_castps_si512(index.0);
+        let [power, error] = [POWERS, POWERS_ERROR].map(|table| _mm512_loadu_ps(table.as_ptr()));
+        (F32x16(_mm512_permutexvar_ps(index, power)), F32x16(_mm512_permutexvar_ps(index, error)))
+    };
     fn widen_low(x: __m512) -> F64x8 = F64x8(_mm512_cvtps_pd(_mm512_castps512_ps256(x)));
     fn widen_high(x: __m512) -> F64x8 = F64x8(_mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(x)));
     fn narrow(low: F64x8, high: F64x8) -> __m512 = _mm512_insertf32x8::<1>(

@@ -1,41 +1,34 @@
 //! The error function.
 
-use super::exp::exp_inside;
+use super::exp::expm1_inside;
 use super::vector::{F32, F64, Unary};
 
 /// The error function.
 pub(super) struct Erf;
 
 impl Unary for Erf {
-    /// `x + x P(x^2)` near zero and `1 - e^Q(|x|)` elsewhere, chosen at 475/512.
+    /// `1 - e^q(|x|)` and the sign of `x`, with `q(t) = log(1 - erf t)`, a polynomial that is zero at zero.
     ///
-    /// N. Juffa, answer to *Efficient implementation of erff()*, Stack Overflow 35148198, 2016: both
-    /// polynomials.
+    /// The form is that of N. Juffa, answer to *Efficient implementation of erff()*, Stack Overflow 35148198, 2016, for large
+    /// arguments. Here `e^q - 1` is exact enough to serve for small ones too. The coefficients are the best in the
+    /// greatest relative error of `erf` (4e-9), by Remez' exchange.
     #[inline(always)]
     fn f32<V: F32>(x: V) -> V {
-        let a = x.abs();
-        let near = x.mul(x).polynomial(&[
-            1.283_791_7e-1,
-            -3.761_253_4e-1,
-            1.128_199_25e-1,
-            -2.676_813_5e-2,
-            4.991_194_2e-3,
-            -5.967_617e-4,
-        ]);
-        let near = near.mul_add(x, x);
-        // erf 4 is rounded to 1.
-        let t = V::splat(4.0).min(a);
+        // erf 3.95 is rounded to 1.
+        let t = V::splat(3.95).min(x.abs());
         let q = t.polynomial(&[
-            -1.287_175_1e-1,
-            -6.348_467e-1,
-            -1.067_778_8e-1,
-            2.425_462_2e-2,
-            -3.883_964_4e-3,
-            3.831_971_3e-4,
-            -1.728_534_7e-5,
+            -1.283_791_7e-1,
+            -6.366_193_7e-1,
+            -1.027_778_3e-1,
+            1.915_306_4e-2,
+            1.603_960_6e-4,
+            -1.667_027_4e-3,
+            6.328_368_3e-4,
+            -1.176_412_6e-4,
+            9.256_263e-6,
         ]);
-        let far = V::splat(1.0).sub(exp_inside(q.mul_add(t, t.neg())));
-        V::select(V::splat(475.0 / 512.0).lt(a), far.or(x.sign()), near)
+        // The 1 of the first coefficient stands here, so that only this sum is rounded.
+        expm1_inside(q.mul_add(t, t.neg())).abs().or(x.sign())
     }
     #[inline(always)]
     fn f64<V: F64>(x: V) -> V {

@@ -14,6 +14,7 @@ macro_rules! vector {
         lt: $lt:path, eq: $eq:path, both: $both:path, either: $either:path, not: $not:path, any: $any:path,
         select: $select:path, and: $and:path, or: $or:path, xor: $xor:path,
         add_bits: $add_bits:path, shift_left: $shift_left:path, shift_right: $shift_right:path,
+        $(power_bits: $power_bits:literal, fraction_of_power: $fraction_of_power:path,)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -53,6 +54,14 @@ macro_rules! vector {
                 fn shift_right(self, n_bits: u32) -> Self =
                     Self($from_bits($shift_right($to_bits(self.0), $splat_bits(n_bits as $signed))));
             }
+
+            $(
+                const POWER_BITS: u32 = $power_bits;
+                #[inline(always)]
+                fn fraction_of_power(self) -> (Self, Self) {
+                    $fraction_of_power(self)
+                }
+            )?
 
             #[inline(always)]
             unsafe fn load(src: *const $scalar) -> Self {

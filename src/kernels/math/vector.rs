@@ -63,6 +63,11 @@ pub(super) trait Vector: Copy {
 
     /// Every lane equal to `x`.
     fn splat(x: Self::Scalar) -> Self;
+    /// Every lane equal to the number nearest to `x`.
+    #[inline(always)]
+    fn constant(x: f64) -> Self {
+        Self::splat(Self::Scalar::from_f64(x))
+    }
     /// Every lane with the bit pattern `bits`.
     fn splat_bits(bits: Bits<Self>) -> Self;
     /// The first `LANES` elements at `src`, of any alignment.
@@ -131,7 +136,16 @@ pub(super) trait Vector: Copy {
     /// Bit patterns shifted right by a constant from 1 to their width - 1; zeros come in.
     fn shift_right(self, n_bits: u32) -> Self;
 
-    /// `self * 2^n` for whole `|n| <= 252` in f32, `|n| <= 2044` in f64; rounded once, also to subnormals.
+    /// The machine looks up `2^(k / 2^POWER_BITS)` in a register.
+    const POWER_BITS: u32 = 0;
+    /// `2^(k / 2^POWER_BITS)`, where k are the lowest bits of the pattern, and what is missing in it, relative to it.
+    #[inline(always)]
+    fn fraction_of_power(self) -> (Self, Self) {
+        (Self::constant(1.0), Self::constant(0.0))
+    }
+
+    /// `self * 2^floor(n)` for `|n| <= 252` in f32, `|n| <= 2044` in f64; rounded once, also to subnormals. Whole
+    /// numbers only, unless there are `POWER_BITS`.
     fn scale(self, n: Self) -> Self;
 
     /// The value of a routine at each lane: its form for the type of the lanes.
@@ -178,11 +192,6 @@ impl<V: Vector<Scalar = f64>> F64 for V {}
 
 /// What follows from the methods of [`Vector`].
 pub(super) trait VectorExt: Vector {
-    /// Every lane equal to the number nearest to `x`.
-    #[inline(always)]
-    fn constant(x: f64) -> Self {
-        Self::splat(Self::Scalar::from_f64(x))
-    }
     /// `-self`.
     #[inline(always)]
     fn neg(self) -> Self {
