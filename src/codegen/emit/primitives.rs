@@ -4,7 +4,7 @@ use super::{At, Emitter};
 use crate::codegen::ops::Rep;
 use crate::kernels::math;
 use cranelift_codegen::ir::types::{F32, F64, I64};
-use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, Value};
+use cranelift_codegen::ir::{FuncRef, InstBuilder, MemFlagsData, Type, Value};
 use kiln_ir::DType;
 use kiln_ir::op::{BinaryOp, UnaryOp};
 use kiln_passes::loops::{Affine, ValueId};
@@ -13,7 +13,7 @@ impl Emitter<'_, '_> {
     /// Calls the scalar form of a block primitive: for values of which there is one per row.
     pub(super) fn call_scalar(&mut self, dtype: DType, routine: Routine, operands: &[Value]) -> Value {
         let (name, address) = routine.scalar(self.target.kernels, dtype);
-        let ty = if dtype == DType::F32 { F32 } else { F64 };
+        let ty = float_type(dtype);
         let parameters = vec![ty; operands.len()];
         let function = self.symbols.import(self.b.func, name, address, &parameters, &[ty]);
         let call = self.b.ins().call(function, operands);
@@ -59,6 +59,34 @@ impl Emitter<'_, '_> {
         let (name, address, n) = routine.block(self.target.kernels, dtype);
         self.symbols.import(self.b.func, name, address, &vec![I64; n], &[])
     }
+
+    /// A reference to the block form of a primitive that scales and shifts its operand.
+    pub fn affine_function(&mut self, routine: Routine, dtype: DType) -> FuncRef {
+        let (name, address) = routine.affine(self.target.kernels, dtype);
+        let float = float_type(dtype);
+        self.symbols.import(self.b.func, name, address, &[I64, I64, I64, float, float], &[])
+    }
+
+    /// A reference to the exponential of a scaled and shifted block, which returns the sum of what it writes.
+    pub fn exp_sum_function(&mut self, dtype: DType) -> FuncRef {
+        let (isa, float) = (self.target.kernels, float_type(dtype));
+        let (name, address) = match dtype {
+            DType::F32 => {
+                let routine = math::rows_f32(isa).exp_sum;
+                (routine.symbol, routine.function as *const u8)
+            }
+            _ => {
+                let routine = math::rows_f64(isa).exp_sum;
+                (routine.symbol, routine.function as *const u8)
+            }
+        };
+        self.symbols.import(self.b.func, name, address, &[I64, I64, I64, float, float], &[float])
+    }
+}
+
+/// The register type of a float.
+fn float_type(dtype: DType) -> Type {
+    if dtype == DType::F32 { F32 } else { F64 }
 }
 
 /// A block primitive, by what it computes.
@@ -89,6 +117,21 @@ impl Routine {
                 let routine = math::binary_scalar_f64(isa, math_op2(op));
                 (routine.symbol, routine.function as *const u8)
             }
+        }
+    }
+
+    /// Symbol and address of the form that scales and shifts its operand.
+    fn affine(self, isa: crate::kernels::isa::Isa, dtype: DType) -> (&'static str, *const u8) {
+        match (self, dtype) {
+            (Routine::Unary(op), DType::F32) => {
+                let routine = math::affine_f32(isa, math_op(op));
+                (routine.symbol, routine.function as *const u8)
+            }
+            (Routine::Unary(op), _) => {
+                let routine = math::affine_f64(isa, math_op(op));
+                (routine.symbol, routine.function as *const u8)
+            }
+            (Routine::Binary(op), _) => unreachable!("`{}` has two operands", op.name()),
         }
     }
 

@@ -2,11 +2,9 @@
 
 use super::{Sink, Span};
 use crate::codegen::emit::{At, BLOCK, Emitter, Routine, Slot};
-use crate::kernels::math;
-use cranelift_codegen::ir::types::{F32, F64, I64};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use kiln_ir::DType;
 use kiln_ir::op::{BinaryOp, ReduceOp, UnaryOp};
+use kiln_ir::{DType, Literal};
 use kiln_passes::loops::{Affine, ReductionKind, ValueId, ValueKind};
 use std::collections::HashMap;
 
@@ -20,26 +18,43 @@ pub(super) struct Call {
 }
 
 enum CallKind {
-    /// The operand is in memory as it is: buffer and address.
     Unary {
         routine: Routine,
-        source: Option<(usize, Affine)>,
+        source: Source,
+        /// What is done to the operand first.
+        scaled: Option<Scaled>,
+        /// A reduction that the sum of the results goes into.
+        sum: Option<usize>,
     },
     Binary {
         routine: Routine,
         operands: [Slot; 2],
-    },
-    /// `e^(x - c)`, and its sum into a reduction.
-    ExpSub {
-        source: Option<(usize, Affine)>,
-        subtrahend: ValueId,
-        sum: Option<usize>,
     },
     Random {
         key: ValueId,
         counter: ValueId,
         element: Affine,
     },
+}
+
+/// Where the operand of a primitive lies.
+enum Source {
+    /// In memory as it is: buffer and address.
+    Memory(usize, Affine),
+    /// In the block of a primitive that was called before, or in the block of the result.
+    Block(Slot),
+}
+
+/// `scale x + shift`, where neither factor nor term changes along the vector axis.
+#[derive(Clone, Copy)]
+struct Scaled {
+    x: ValueId,
+    /// 1 if there is none.
+    scale: Option<ValueId>,
+    negates_scale: bool,
+    /// 0 if there is none.
+    shift: Option<ValueId>,
+    negates_shift: bool,
 }
 
 impl Emitter<'_, '_> {
@@ -49,20 +64,16 @@ impl Emitter<'_, '_> {
         let dtype = body.values[id].dtype;
         let mut staged = Vec::new();
         let kind = match &body.values[id].kind {
-            ValueKind::Unary(UnaryOp::Exp, operand) if self.is_shift(*operand).is_some() => {
-                let (x, subtrahend) = self.is_shift(*operand).expect("just asked");
-                let source = self.contiguous(x);
-                if source.is_none() {
-                    staged.push((x, slot));
-                }
-                CallKind::ExpSub { source, subtrahend, sum: self.take_sum(id, sinks) }
-            }
             ValueKind::Unary(op, operand) => {
-                let source = self.contiguous(*operand);
-                if source.is_none() {
-                    staged.push((*operand, slot));
-                }
-                CallKind::Unary { routine: Routine::Unary(*op), source }
+                let scaled = self.scaled(*operand);
+                let x = scaled.map_or(*operand, |scaled| scaled.x);
+                let source = self.source(x).unwrap_or_else(|| {
+                    staged.push((x, slot));
+                    Source::Block(slot)
+                });
+                // The primitive that returns a sum scales too.
+                let sum = (*op == UnaryOp::Exp).then(|| self.take_sum(id, sinks)).flatten();
+                CallKind::Unary { routine: Routine::Unary(*op), source, scaled, sum }
             }
             ValueKind::Binary(op, x, y) => {
                 let offset = self.take_scratch(BLOCK as usize * dtype.n_bytes());
@@ -89,16 +100,47 @@ impl Emitter<'_, '_> {
         slot
     }
 
-    /// `x` and `c` of `x - c` where `c` stays the same along the vector axis and the difference is used once.
-    fn is_shift(&self, id: ValueId) -> Option<(ValueId, ValueId)> {
-        match self.body.values[id].kind {
-            ValueKind::Binary(BinaryOp::Sub, x, c)
-                if self.varies[x] && !self.varies[c] && self.uses[id] == 1 =>
-            {
-                Some((x, c))
+    /// An operand as `scale x + shift`: the primitive computes that in wider vectors than loops have, and a value that is
+    /// in memory as it is need not be staged.
+    fn scaled(&self, id: ValueId) -> Option<Scaled> {
+        let varies = |id: ValueId| self.varies[id];
+        let kind = |id: ValueId| &self.body.values[id].kind;
+        let product = |id: ValueId| match *kind(id) {
+            ValueKind::Binary(BinaryOp::Mul, x, a) if varies(x) && !varies(a) => (x, Some(a)),
+            ValueKind::Binary(BinaryOp::Mul, a, x) if varies(x) && !varies(a) => (x, Some(a)),
+            _ => (id, None),
+        };
+        let scaled = |of: ValueId, negates_scale: bool, shift: Option<ValueId>, negates_shift: bool| {
+            let (x, scale) = product(of);
+            Scaled { x, scale, negates_scale, shift, negates_shift }
+        };
+        let scaled = match *kind(id) {
+            ValueKind::Unary(UnaryOp::Neg, x) => scaled(x, true, None, false),
+            ValueKind::Binary(BinaryOp::Mul, ..) => scaled(id, false, None, false),
+            ValueKind::Binary(BinaryOp::Add, x, c) if varies(x) && !varies(c) => {
+                scaled(x, false, Some(c), false)
             }
-            _ => None,
+            ValueKind::Binary(BinaryOp::Add, c, x) if varies(x) && !varies(c) => {
+                scaled(x, false, Some(c), false)
+            }
+            ValueKind::Binary(BinaryOp::Sub, x, c) if varies(x) && !varies(c) => {
+                scaled(x, false, Some(c), true)
+            }
+            ValueKind::Binary(BinaryOp::Sub, c, x) if varies(x) && !varies(c) => {
+                scaled(x, true, Some(c), false)
+            }
+            _ => return None,
+        };
+        let saves = scaled.x != id && (self.uses[id] == 1 || self.source(scaled.x).is_some());
+        saves.then_some(scaled)
+    }
+
+    /// Where a value lies already.
+    fn source(&self, id: ValueId) -> Option<Source> {
+        if let Some(slot) = self.slots.get(&id).filter(|_| self.body.is_block_op(id)) {
+            return Some(Source::Block(*slot));
         }
+        self.contiguous(id).map(|(buffer, address)| Source::Memory(buffer, address))
     }
 
     /// The address of a value that is a load of neighbouring elements.
@@ -130,28 +172,27 @@ impl Emitter<'_, '_> {
         let n = self.minus(span.to, span.from);
         let mut at = At { lanes: 1, position: span.from, offset: 0, block, values: HashMap::new() };
         let dst = self.slot_address(&at, call.slot, dtype);
-        let mut source_address = |e: &mut Self, source: &Option<(usize, Affine)>| match source {
-            Some((buffer, address)) => {
-                let index = e.index_value(Some(&mut at), address);
-                e.element(e.buffers[*buffer], index, dtype)
-            }
-            None => dst,
-        };
         match &call.kind {
-            CallKind::Unary { routine, source } => {
-                let src = source_address(self, source);
-                let function = self.block_function(*routine, dtype);
-                self.b.ins().call(function, &[dst, src, n]);
+            CallKind::Unary { routine, source, scaled, sum } => {
+                let src = match source {
+                    Source::Memory(buffer, address) => {
+                        let index = self.index_value(Some(&mut at), address);
+                        self.element(self.buffers[*buffer], index, dtype)
+                    }
+                    Source::Block(slot) => self.slot_address(&at, *slot, dtype),
+                };
+                match (scaled, sum) {
+                    (None, None) => {
+                        let function = self.block_function(*routine, dtype);
+                        self.b.ins().call(function, &[dst, src, n]);
+                    }
+                    _ => self.call_scaled(*routine, dtype, [dst, src, n], *scaled, *sum),
+                }
             }
             CallKind::Binary { routine, operands } => {
                 let [x, y] = operands.map(|slot| self.slot_address(&at, slot, dtype));
                 let function = self.block_function(*routine, dtype);
                 self.b.ins().call(function, &[dst, x, y, n]);
-            }
-            CallKind::ExpSub { source, subtrahend, sum } => {
-                let src = source_address(self, source);
-                let c = self.uniform(*subtrahend);
-                self.call_exp_sub(dtype, [dst, src, n, c], *sum);
             }
             CallKind::Random { key, counter, element } => {
                 let first = self.index_value(Some(&mut at), element);
@@ -160,24 +201,35 @@ impl Emitter<'_, '_> {
         }
     }
 
-    fn call_exp_sub(&mut self, dtype: DType, arguments: [Value; 4], sum: Option<usize>) {
-        let (isa, ty) = (self.target.kernels, if dtype == DType::F32 { F32 } else { F64 });
-        let parameters = [I64, I64, I64, ty];
-        let (f32s, f64s) = (math::rows_f32(isa), math::rows_f64(isa));
+    /// Calls a primitive that scales and shifts its operand, or the one that returns the sum of its results too.
+    fn call_scaled(
+        &mut self,
+        routine: Routine,
+        dtype: DType,
+        [dst, src, n]: [Value; 3],
+        scaled: Option<Scaled>,
+        sum: Option<usize>,
+    ) {
+        let part = |e: &mut Self, value: Option<ValueId>, otherwise: f64, negates: bool| match value {
+            Some(id) => {
+                let value = e.uniform(id);
+                if negates { e.b.ins().fneg(value) } else { value }
+            }
+            None => {
+                let value = if negates { -otherwise } else { otherwise };
+                e.ops().literal(Literal::from_f64(dtype, value), 1)
+            }
+        };
+        let scale = part(self, scaled.and_then(|s| s.scale), 1.0, scaled.is_some_and(|s| s.negates_scale));
+        // Minus zero: added to anything it leaves it as it is, zeros of either sign too.
+        let shift = part(self, scaled.and_then(|s| s.shift), -0.0, scaled.is_some_and(|s| s.negates_shift));
+        let arguments = [dst, src, n, scale, shift];
         let Some(reduction) = sum else {
-            let (name, address) = match dtype {
-                DType::F32 => (f32s.exp_sub.symbol, f32s.exp_sub.function as *const u8),
-                _ => (f64s.exp_sub.symbol, f64s.exp_sub.function as *const u8),
-            };
-            let function = self.symbols.import(self.b.func, name, address, &parameters, &[]);
+            let function = self.affine_function(routine, dtype);
             self.b.ins().call(function, &arguments);
             return;
         };
-        let (name, address) = match dtype {
-            DType::F32 => (f32s.exp_sub_sum.symbol, f32s.exp_sub_sum.function as *const u8),
-            _ => (f64s.exp_sub_sum.symbol, f64s.exp_sub_sum.function as *const u8),
-        };
-        let function = self.symbols.import(self.b.func, name, address, &parameters, &[ty]);
+        let function = self.exp_sum_function(dtype);
         let call = self.b.ins().call(function, &arguments);
         let partial = self.b.inst_results(call)[0];
         let register = self.accumulators[&reduction].scalar;

@@ -24,6 +24,33 @@ pub(super) unsafe fn map<V: Vector, M: Unary>(dst: *mut V::Scalar, src: *const V
     }
 }
 
+/// `dst[i] = M(scale * src[i] + shift)`.
+///
+/// # Safety
+/// As [`map`].
+#[inline(always)]
+pub(super) unsafe fn map_affine<V: Vector, M: Unary>(
+    dst: *mut V::Scalar,
+    src: *const V::Scalar,
+    n: usize,
+    scale: V::Scalar,
+    shift: V::Scalar,
+) {
+    let (scale, shift) = (V::splat(scale), V::splat(shift));
+    let whole = n - n % V::LANES;
+    for i in (0..whole).step_by(V::LANES) {
+        // SAFETY: `i + LANES <= n`, and the caller vouches for `n` elements.
+        unsafe { V::load(src.add(i)).mul_add(scale, shift).unary::<M>().store(dst.add(i)) };
+    }
+    if whole < n {
+        // SAFETY: `n - whole` elements are left behind the first `whole`.
+        unsafe {
+            let x = V::load_first(src.add(whole), n - whole).mul_add(scale, shift);
+            x.unary::<M>().store_first(dst.add(whole), n - whole);
+        }
+    }
+}
+
 /// `dst[i] = M(lhs[i], rhs[i])`.
 ///
 /// # Safety

@@ -12,19 +12,19 @@ macro_rules! instantiate {
         pub(super) const ROUTINES: super::Routines = super::Routines {
             unary: |op, float| unary_operations!(block(op, float, $isa, map_f32, map_f64)),
             binary: |op, float| binary_operations!(block(op, float, $isa, zip_f32, zip_f64)),
-            unary_f32: |op| unary_operations!(scalar(op, "f32", $isa, one_f32)),
-            unary_f64: |op| unary_operations!(scalar(op, "f64", $isa, one_f64)),
-            binary_f32: |op| binary_operations!(scalar(op, "f32", $isa, two_f32)),
-            binary_f64: |op| binary_operations!(scalar(op, "f64", $isa, two_f64)),
+            affine_f32: |op| unary_operations!(form(op, "f32", $isa "_affine", affine_f32)),
+            affine_f64: |op| unary_operations!(form(op, "f64", $isa "_affine", affine_f64)),
+            unary_f32: |op| unary_operations!(form(op, "f32", $isa "_scalar", one_f32)),
+            unary_f64: |op| unary_operations!(form(op, "f64", $isa "_scalar", one_f64)),
+            binary_f32: |op| binary_operations!(form(op, "f32", $isa "_scalar", two_f32)),
+            binary_f64: |op| binary_operations!(form(op, "f64", $isa "_scalar", two_f64)),
             rows_f32: super::Rows {
-                exp_sub: routine!("exp_sub", "f32", $isa, exp_sub_f32),
-                exp_sub_sum: routine!("exp_sub_sum", "f32", $isa, exp_sub_sum_f32),
+                exp_sum: routine!("exp_sum", "f32", $isa, exp_sum_f32),
                 sum: routine!("sum", "f32", $isa, sum_f32),
                 max: routine!("max", "f32", $isa, max_f32),
             },
             rows_f64: super::Rows {
-                exp_sub: routine!("exp_sub", "f64", $isa, exp_sub_f64),
-                exp_sub_sum: routine!("exp_sub_sum", "f64", $isa, exp_sub_sum_f64),
+                exp_sum: routine!("exp_sum", "f64", $isa, exp_sum_f64),
                 sum: routine!("sum", "f64", $isa, sum_f64),
                 max: routine!("max", "f64", $isa, max_f64),
             },
@@ -33,11 +33,11 @@ macro_rules! instantiate {
 
         precision!(
             $f32, f32 $(, $features)?;
-            map_f32, zip_f32, one_f32, two_f32, exp_sub_f32, exp_sub_sum_f32, sum_f32, max_f32
+            map_f32, affine_f32, zip_f32, one_f32, two_f32, exp_sum_f32, sum_f32, max_f32
         );
         precision!(
             $f64, f64 $(, $features)?;
-            map_f64, zip_f64, one_f64, two_f64, exp_sub_f64, exp_sub_sum_f64, sum_f64, max_f64
+            map_f64, affine_f64, zip_f64, one_f64, two_f64, exp_sum_f64, sum_f64, max_f64
         );
 
         /// See [`PhiloxBlock`](super::PhiloxBlock).
@@ -62,13 +62,24 @@ macro_rules! instantiate {
 macro_rules! precision {
     (
         $vector:ty, $scalar:ty $(, $features:literal)?;
-        $map:ident, $zip:ident, $one:ident, $two:ident,
-        $exp_sub:ident, $exp_sub_sum:ident, $sum:ident, $max:ident
+        $map:ident, $affine:ident, $zip:ident, $one:ident, $two:ident,
+        $exp_sum:ident, $sum:ident, $max:ident
     ) => {
         $(#[target_feature(enable = $features)])?
         unsafe extern "C" fn $map<M: super::vector::Unary>(dst: *mut u8, src: *const u8, n: usize) {
             // SAFETY: passed on to the caller.
             unsafe { super::block::map::<$vector, M>(dst.cast(), src.cast(), n) }
+        }
+        $(#[target_feature(enable = $features)])?
+        unsafe extern "C" fn $affine<M: super::vector::Unary>(
+            dst: *mut $scalar,
+            src: *const $scalar,
+            n: usize,
+            scale: $scalar,
+            shift: $scalar,
+        ) {
+            // SAFETY: passed on to the caller.
+            unsafe { super::block::map_affine::<$vector, M>(dst, src, n, scale, shift) }
         }
         $(#[target_feature(enable = $features)])?
         unsafe extern "C" fn $zip<M: super::vector::Binary>(
@@ -89,19 +100,15 @@ macro_rules! precision {
             super::block::zip_one::<$vector, M>(lhs, rhs)
         }
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn $exp_sub(dst: *mut $scalar, src: *const $scalar, n: usize, c: $scalar) {
-            // SAFETY: passed on to the caller.
-            unsafe { super::rows::exp_sub::<$vector>(dst, src, n, c) }
-        }
-        $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn $exp_sub_sum(
+        unsafe extern "C" fn $exp_sum(
             dst: *mut $scalar,
             src: *const $scalar,
             n: usize,
-            c: $scalar,
+            scale: $scalar,
+            shift: $scalar,
         ) -> $scalar {
             // SAFETY: passed on to the caller.
-            unsafe { super::rows::exp_sub_sum::<$vector>(dst, src, n, c) }
+            unsafe { super::rows::exp_sum::<$vector>(dst, src, n, scale, shift) }
         }
         $(#[target_feature(enable = $features)])?
         unsafe extern "C" fn $sum(src: *const $scalar, n: usize) -> $scalar {
@@ -180,19 +187,19 @@ macro_rules! block {
     }};
 }
 
-/// The scalar form of an operation, in one precision.
-macro_rules! scalar {
+/// The scalar or affine form of an operation, in one precision.
+macro_rules! form {
     (
-        $ops:ident ($op:expr, $float:literal, $isa:literal, $function:ident)
+        $ops:ident ($op:expr, $float:literal, $isa:literal $form:literal, $function:ident)
         $($name:ident $text:literal $module:ident::$formula:ident,)*
     ) => {{
         use $crate::kernels::math::{$ops, instantiate::routine};
         match $op {$(
             $ops::$name => routine!(
-                $text, $float, $isa "_scalar", $function::<$crate::kernels::math::$module::$formula>
+                $text, $float, $isa $form, $function::<$crate::kernels::math::$module::$formula>
             ),
         )*}
     }};
 }
 
-pub(super) use {binary_operations, block, instantiate, precision, routine, scalar, unary_operations};
+pub(super) use {binary_operations, block, form, instantiate, precision, routine, unary_operations};

@@ -65,11 +65,11 @@ pub type UnaryScalar<T> = unsafe extern "C" fn(x: T) -> T;
 /// `f(lhs, rhs)`.
 pub type BinaryScalar<T> = unsafe extern "C" fn(lhs: T, rhs: T) -> T;
 
-/// `dst[i] = e^(src[i] - c)` for `i < n`. `dst` equals `src` or does not overlap it.
-pub type ExpSub<T> = unsafe extern "C" fn(dst: *mut T, src: *const T, n: usize, c: T);
+/// `dst[i] = f(scale * src[i] + shift)` for `i < n`. `dst` equals `src` or does not overlap it.
+pub type AffineBlock<T> = unsafe extern "C" fn(dst: *mut T, src: *const T, n: usize, scale: T, shift: T);
 
-/// As [`ExpSub`], and returns the sum of what it wrote, in an order that depends on `n` alone.
-pub type ExpSubSum<T> = unsafe extern "C" fn(dst: *mut T, src: *const T, n: usize, c: T) -> T;
+/// As [`AffineBlock`] with `e^x`, and returns the sum of what it wrote, in an order that depends on `n` alone.
+pub type ExpSum<T> = unsafe extern "C" fn(dst: *mut T, src: *const T, n: usize, scale: T, shift: T) -> T;
 
 /// A reduction of `n` elements.
 pub type Reduce<T> = unsafe extern "C" fn(src: *const T, n: usize) -> T;
@@ -172,10 +172,8 @@ pub struct Routine<F> {
 /// Routines over a row of floats.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<T> {
-    /// `e^(x - c)`.
-    pub exp_sub: Routine<ExpSub<T>>,
-    /// `e^(x - c)` and its sum.
-    pub exp_sub_sum: Routine<ExpSubSum<T>>,
+    /// `e^(scale x + shift)` and its sum.
+    pub exp_sum: Routine<ExpSum<T>>,
     /// The sum, in an order that depends on the length alone.
     pub sum: Routine<Reduce<T>>,
     /// The largest element, NaN if there is one; -infinity if there is none.
@@ -186,6 +184,8 @@ pub struct Rows<T> {
 struct Routines {
     unary: fn(MathOp, FloatKind) -> Routine<UnaryBlock>,
     binary: fn(MathOp2, FloatKind) -> Routine<BinaryBlock>,
+    affine_f32: fn(MathOp) -> Routine<AffineBlock<f32>>,
+    affine_f64: fn(MathOp) -> Routine<AffineBlock<f64>>,
     unary_f32: fn(MathOp) -> Routine<UnaryScalar<f32>>,
     unary_f64: fn(MathOp) -> Routine<UnaryScalar<f64>>,
     binary_f32: fn(MathOp2) -> Routine<BinaryScalar<f32>>,
@@ -220,6 +220,16 @@ fn not_in_this_build(isa: Isa) -> ! {
 /// The block form of an operation of one operand.
 pub fn unary(isa: Isa, op: MathOp, float: FloatKind) -> Routine<UnaryBlock> {
     (routines(isa).unary)(op, float)
+}
+
+/// The block form of an operation of one f32, which is scaled and shifted before.
+pub fn affine_f32(isa: Isa, op: MathOp) -> Routine<AffineBlock<f32>> {
+    (routines(isa).affine_f32)(op)
+}
+
+/// The block form of an operation of one f64, which is scaled and shifted before.
+pub fn affine_f64(isa: Isa, op: MathOp) -> Routine<AffineBlock<f64>> {
+    (routines(isa).affine_f64)(op)
 }
 
 /// The block form of an operation of two operands.

@@ -9,45 +9,23 @@ use super::vector::{Float, MAX_LANES, Vector, VectorExt};
 /// Partial results kept at once: enough to hide the latency of an addition.
 const ACCUMULATORS: usize = 4;
 
-/// `dst[i] = e^(src[i] - c)`.
+/// `dst[i] = e^(scale * src[i] + shift)`, and the sum of what it wrote.
 ///
 /// # Safety
 /// `src` must be readable and `dst` writable for `n` elements; they are equal or do not overlap.
 #[inline(always)]
-pub(super) unsafe fn exp_sub<V>(dst: *mut V::Scalar, src: *const V::Scalar, n: usize, c: V::Scalar)
-where
-    V: Vector<Scalar: Exponential>,
-{
-    let c = V::splat(c);
-    let whole = n - n % V::LANES;
-    for i in (0..whole).step_by(V::LANES) {
-        // SAFETY: `i + LANES <= n`, and the caller vouches for `n` elements.
-        unsafe { exp(V::load(src.add(i)).sub(c)).store(dst.add(i)) };
-    }
-    if whole < n {
-        // SAFETY: `n - whole` elements are left behind the first `whole`.
-        unsafe {
-            exp(V::load_first(src.add(whole), n - whole).sub(c)).store_first(dst.add(whole), n - whole)
-        };
-    }
-}
-
-/// [`exp_sub`], and the sum of what it wrote.
-///
-/// # Safety
-/// As [`exp_sub`].
-#[inline(always)]
-pub(super) unsafe fn exp_sub_sum<V>(
+pub(super) unsafe fn exp_sum<V>(
     dst: *mut V::Scalar,
     src: *const V::Scalar,
     n: usize,
-    c: V::Scalar,
+    scale: V::Scalar,
+    shift: V::Scalar,
 ) -> V::Scalar
 where
     V: Vector<Scalar: Exponential>,
 {
     // SAFETY: the caller vouches for `n` elements.
-    unsafe { reduce::<V, _>(&ExpSub { dst, src, c: V::splat(c) }, n) }
+    unsafe { reduce::<V, _>(&ExpSum { dst, src, scale: V::splat(scale), shift: V::splat(shift) }, n) }
 }
 
 /// The sum of a row; 0 if it is empty.
@@ -114,13 +92,14 @@ impl<V: Vector> Reduction<V> for Sum<V::Scalar> {
     }
 }
 
-struct ExpSub<V: Vector> {
+struct ExpSum<V: Vector> {
     dst: *mut V::Scalar,
     src: *const V::Scalar,
-    c: V,
+    scale: V,
+    shift: V,
 }
 
-impl<V: Vector<Scalar: Exponential>> Reduction<V> for ExpSub<V> {
+impl<V: Vector<Scalar: Exponential>> Reduction<V> for ExpSum<V> {
     #[inline(always)]
     fn start(&self) -> V {
         V::constant(0.0)
@@ -129,7 +108,7 @@ impl<V: Vector<Scalar: Exponential>> Reduction<V> for ExpSub<V> {
     unsafe fn whole(&self, i: usize) -> V {
         // SAFETY: passed on to the caller.
         unsafe {
-            let y = exp(V::load(self.src.add(i)).sub(self.c));
+            let y = exp(V::load(self.src.add(i)).mul_add(self.scale, self.shift));
             y.store(self.dst.add(i));
             y
         }
@@ -138,7 +117,8 @@ impl<V: Vector<Scalar: Exponential>> Reduction<V> for ExpSub<V> {
     unsafe fn part(&self, i: usize, n: usize) -> V {
         // SAFETY: passed on to the caller.
         unsafe {
-            exp(V::load_first(self.src.add(i), n).sub(self.c)).store_first(self.dst.add(i), n);
+            let x = V::load_first(self.src.add(i), n).mul_add(self.scale, self.shift);
+            exp(x).store_first(self.dst.add(i), n);
             // Read again, with zeros beyond the row.
             V::load_first(self.dst.add(i), n)
         }

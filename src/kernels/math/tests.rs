@@ -344,7 +344,7 @@ fn rows_are_reduced() {
             let mut y = vec![0.0; n];
             // SAFETY: the slices have `n` elements; the instruction set is available.
             let (total, sum, max) = unsafe {
-                let total = (rows.exp_sub_sum.function)(y.as_mut_ptr(), x.as_ptr(), n, 1.5);
+                let total = (rows.exp_sum.function)(y.as_mut_ptr(), x.as_ptr(), n, 1.0, -1.5);
                 (total, (rows.sum.function)(y.as_ptr(), n), (rows.max.function)(x.as_ptr(), n))
             };
             let exact: f64 = x.iter().map(|&x| (f64::from(x) - 1.5).exp()).sum();
@@ -353,8 +353,36 @@ fn rows_are_reduced() {
             assert_eq!(max, x.iter().copied().fold(f32::NEG_INFINITY, f32::max), "{isa} {n}");
             let mut z = x.clone();
             // SAFETY: as above; the result may overwrite its operand.
-            unsafe { (rows.exp_sub.function)(z.as_mut_ptr(), z.as_ptr(), n, 1.5) };
+            let exp = affine_f32(isa, MathOp::Exp).function;
+            unsafe { exp(z.as_mut_ptr(), z.as_ptr(), n, 1.0, -1.5) };
             assert_eq!(y, z, "{isa} {n}");
+        }
+    }
+}
+
+/// Blocks with the operand scaled and shifted: the bits of the plain block of `scale * x + shift`, in every place.
+#[test]
+fn operands_are_scaled_and_shifted() {
+    for isa in Isa::available() {
+        for op in MathOp::ALL {
+            for n in [0, 1, 5, 16, 37] {
+                // Numbers whose product and sum are exact, rounded once or twice.
+                let x: Vec<f64> = (0..n).map(|i| f64::from(i) * 0.125 - 1.5).collect();
+                let moved: Vec<f64> = x.iter().map(|x| x * 0.25 + 0.5).collect();
+                let narrow = |x: &[f64]| x.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+                let (mut y, mut z) = (narrow(&x), x.clone());
+                // SAFETY: the slices have as many elements; the result may overwrite its operand.
+                unsafe {
+                    (affine_f32(isa, op).function)(y.as_mut_ptr(), y.as_ptr(), y.len(), 0.25, 0.5);
+                    (affine_f64(isa, op).function)(z.as_mut_ptr(), z.as_ptr(), z.len(), 0.25, 0.5);
+                }
+                let bits = |x: Vec<f32>| x.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                let expected = map(unary(isa, op, FloatKind::F32).function, &narrow(&moved));
+                assert_eq!(bits(y), bits(expected), "{op:?} {isa} {n}");
+                let bits = |x: Vec<f64>| x.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+                let expected = map(unary(isa, op, FloatKind::F64).function, &moved);
+                assert_eq!(bits(z), bits(expected), "{op:?} {isa} {n}");
+            }
         }
     }
 }
@@ -367,7 +395,7 @@ fn rows_of_f64_are_reduced() {
         let mut y = x.clone();
         // SAFETY: the slices have as many elements; the instruction set is available.
         let (total, sum, max) = unsafe {
-            let total = (rows.exp_sub_sum.function)(y.as_mut_ptr(), x.as_ptr(), x.len(), 1.5);
+            let total = (rows.exp_sum.function)(y.as_mut_ptr(), x.as_ptr(), x.len(), 1.0, -1.5);
             (total, (rows.sum.function)(y.as_ptr(), x.len()), (rows.max.function)(x.as_ptr(), x.len()))
         };
         let exact: f64 = x.iter().map(|&x| (x - 1.5).exp()).sum();
@@ -448,9 +476,11 @@ fn symbols_are_unique() {
         symbols.extend(MathOp2::ALL.map(|op| binary_scalar_f32(isa, op).symbol));
         symbols.extend(MathOp2::ALL.map(|op| binary_scalar_f64(isa, op).symbol));
         let (rows, rows_f64) = (rows_f32(isa), rows_f64(isa));
-        symbols.extend([rows.exp_sub.symbol, rows.exp_sub_sum.symbol, rows.sum.symbol, rows.max.symbol]);
-        symbols.extend([rows_f64.exp_sub.symbol, rows_f64.exp_sub_sum.symbol]);
-        symbols.extend([rows_f64.sum.symbol, rows_f64.max.symbol, philox(isa).symbol]);
+        symbols.extend(MathOp::ALL.map(|op| affine_f32(isa, op).symbol));
+        symbols.extend(MathOp::ALL.map(|op| affine_f64(isa, op).symbol));
+        symbols.extend([rows.exp_sum.symbol, rows.sum.symbol, rows.max.symbol]);
+        symbols.extend([rows_f64.exp_sum.symbol, rows_f64.sum.symbol, rows_f64.max.symbol]);
+        symbols.push(philox(isa).symbol);
     }
     assert!(symbols.contains(&"kiln_exp_f32_portable"));
     assert!(symbols.contains(&"kiln_exp_f32_portable_scalar"));
