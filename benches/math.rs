@@ -69,14 +69,15 @@ fn rows(isa: Isa, filter: &str) {
     let rows = math::rows_f32(isa);
     let src: Vec<f32> = (0..BLOCK).map(|i| i as f32 / 64.0 - 8.0).collect();
     let mut dst = vec![0.0; BLOCK];
-    measure(rows.exp_sub.symbol, filter, || {
+    let exp = math::affine_f32(isa, MathOp::Exp);
+    measure(exp.symbol, filter, || {
         // SAFETY: both blocks have `BLOCK` elements; the instruction set is available.
-        unsafe { (rows.exp_sub.function)(dst.as_mut_ptr(), src.as_ptr(), BLOCK, 1.0) };
+        unsafe { (exp.function)(dst.as_mut_ptr(), src.as_ptr(), BLOCK, 1.0, -1.0) };
         black_box(&mut dst);
     });
-    measure(rows.exp_sub_sum.symbol, filter, || {
+    measure(rows.exp_sum.symbol, filter, || {
         // SAFETY: both blocks have `BLOCK` elements; the instruction set is available.
-        black_box(unsafe { (rows.exp_sub_sum.function)(dst.as_mut_ptr(), src.as_ptr(), BLOCK, 1.0) });
+        black_box(unsafe { (rows.exp_sum.function)(dst.as_mut_ptr(), src.as_ptr(), BLOCK, 1.0, -1.0) });
         black_box(&mut dst);
     });
     for routine in [rows.sum, rows.max] {

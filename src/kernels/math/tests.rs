@@ -352,8 +352,8 @@ fn rows_are_reduced() {
             assert_eq!(total.to_bits(), sum.to_bits(), "{isa} {n}: the same order");
             assert_eq!(max, x.iter().copied().fold(f32::NEG_INFINITY, f32::max), "{isa} {n}");
             let mut z = x.clone();
-            // SAFETY: as above; the result may overwrite its operand.
             let exp = affine_f32(isa, MathOp::Exp).function;
+            // SAFETY: as above; the result may overwrite its operand.
             unsafe { exp(z.as_mut_ptr(), z.as_ptr(), n, 1.0, -1.5) };
             assert_eq!(y, z, "{isa} {n}");
         }
