@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock};
 mod edges;
 mod ops;
 mod random;
+mod scaled;
 mod suite;
 
 /// Programs for one thread, two, three and seven: more than this machine may have.
