@@ -371,6 +371,62 @@ fn transformers() {
     );
 }
 
+/// Where everything is dropped, there is nothing random: what a layer then gives in training says where it drops.
+#[test]
+fn dropout_stands_where_it_does_in_pytorch() {
+    check(
+        Gru::new(3, 4).layers(2).dropout(1.0),
+        &[5, 2, 3],
+        Expected(
+            [0.24572639, 0.24165793, -0.33044443],
+            &[
+                ("weight_ih_l0", -1.9714263),
+                ("weight_hh_l0", -0.77721854),
+                ("bias_ih_l0", 2.653318),
+                ("bias_hh_l0", -1.8069848),
+                ("weight_ih_l1", 0.83555193),
+                ("weight_hh_l1", -0.024470494),
+                ("bias_ih_l1", 2.0685557),
+                ("bias_hh_l1", 0.77246775),
+            ],
+        ),
+    );
+    check(
+        MultiheadAttention::new(4, 2).dropout(1.0),
+        &[3, 2, 4],
+        Expected(
+            [-0.31416012, -0.31927854, 1.989577],
+            &[
+                ("in_proj_weight", 0.70332906),
+                ("in_proj_bias", -1.8069848),
+                ("out_proj.weight", 2.3714253),
+                ("out_proj.bias", 0.59652345),
+            ],
+        ),
+    );
+    check(
+        TransformerEncoderLayer::new(4, 2, 6).dropout(1.0),
+        &[3, 2, 4],
+        Expected(
+            [-1.10864, -1.2259016, -1.2479619],
+            &[
+                ("self_attn.in_proj_weight", -0.66970123),
+                ("self_attn.in_proj_bias", 2.3316711),
+                ("self_attn.out_proj.weight", -0.16059577),
+                ("self_attn.out_proj.bias", -0.91748902),
+                ("linear1.weight", 0.78888247),
+                ("linear1.bias", 0.15850103),
+                ("linear2.weight", -0.84804021),
+                ("linear2.bias", 0.58765326),
+                ("norm1.weight", -0.68995927),
+                ("norm1.bias", -1.0377123),
+                ("norm2.weight", 0.95164991),
+                ("norm2.bias", 0.25664373),
+            ],
+        ),
+    );
+}
+
 /// As `reset_parameters` of PyTorch's modules: `xavier_uniform_` of each projection; `1 / sqrt(in)` of a bilinear layer;
 /// `xavier_uniform_` of all matrices of a transformer.
 #[test]
