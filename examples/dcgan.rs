@@ -54,7 +54,7 @@ pub fn train(options: &Options, out: &mut dyn Write) -> Result<(), CliError> {
     let samples = measure::first_samples(&data.train, options);
     let recipe = recipe();
     let batches = options.batches(&samples, recipe.batch)?;
-    let epochs = options.epochs(2);
+    let epochs = options.epochs(5);
 
     let mut trainer = recipe.trainer(options).build()?;
 
