@@ -21,7 +21,7 @@ pub use classification::{CrossEntropy, Nll, cross_entropy, nll};
 pub use ctc::Ctc;
 pub use distance::{CosineEmbedding, MarginRanking, TripletMargin};
 pub use distribution::{GaussianNll, KlDiv, PoissonNll, kl_div};
-pub use margin::{HingeEmbedding, MultiLabelMargin, MultiMargin};
+pub use margin::{Hinge, HingeEmbedding, MultiLabelMargin, MultiMargin};
 pub use regression::{Huber, L1, Mse, SmoothL1, huber, l1, mse, smooth_l1};
 
 use crate::tensor::{Over, Tensor};

@@ -1,10 +1,19 @@
 //! Losses that ask for a margin, and no more once it is there.
 
-use super::{Weight, losses};
+use super::{Weight, elementwise, losses};
 use crate::tensor::{Tensor, keep};
 use kiln_ir::{DType, TypeError};
 
 losses! {
+    /// `max(margin - t y, 0)` of a score `y` and a class `t` of 1 or -1: that of support vector machines.
+    ///
+    /// Shapes: both alike -> `[]`. PyTorch has it only as [`MultiMargin`] of several classes; it is Keras' `Hinge`. Source:
+    /// Cortes and Vapnik, *Support-Vector Networks*, 1995.
+    Hinge {
+        /// The margin; 1 unless it is set.
+        margin: f64 = 1.0,
+    }
+
     /// Of distances: the distance itself where the target is 1, `max(margin - distance, 0)` where it is -1.
     ///
     /// Shapes: both broadcast to one -> `[]`. Source: after Hadsell, Chopra, LeCun, *Dimensionality Reduction by Learning an
@@ -35,6 +44,14 @@ losses! {
     /// Source: Elisseeff and Weston, *A Kernel Method for Multi-Labelled Classification*, 2001, for the pairs; the division
     /// is PyTorch's.
     MultiLabelMargin {}
+}
+
+impl Hinge {
+    /// The loss of scores and classes (1 or -1).
+    #[track_caller]
+    pub fn of(&self, y: &Tensor, target: &Tensor) -> Tensor {
+        elementwise("hinge", y, target, self.reduction, |y, target| (self.margin - target * y).relu())
+    }
 }
 
 impl HingeEmbedding {

@@ -2,7 +2,7 @@
 //! orders, and the loss of sequences without alignment.
 
 use crate::support::{assert_within, run, run_all};
-use kiln::loss::{Ctc, Reduction};
+use kiln::loss::{Ctc, Hinge, Reduction};
 use kiln::prelude::*;
 use kiln::{Combine, Polynomial, Tensor};
 
@@ -458,4 +458,21 @@ fn extrema_of_what_is_sent_are_nan_where_something_is() {
         assert!(got[3].is_nan(), "{combine:?}");
         assert_eq!([got[5], got[6], got[0]], [expected[0], expected[1], 0.5], "{combine:?}");
     }
+}
+
+#[test]
+fn hinges_of_scores_and_classes() {
+    // (1 - t * y).clamp(min=0), its mean and the gradient of that; sklearn.metrics.hinge_loss gives the same mean.
+    let all = [data(&[4], &[0.5, -2.0, 1.5, 0.25]), TensorData::new([4], vec![1i64, -1, -1, 1])];
+    let found = run_all(&all, |x| {
+        let loss = Hinge::new().of(&x[0], &x[1]);
+        let gradient = loss.tracer().gradient(&loss, &[&x[0]]).remove(0);
+        vec![Hinge::new().reduction(Reduction::None).of(&x[0], &x[1]), loss, gradient]
+    });
+    assert_within(&found[0], &[0.5, 0.0, 2.5, 0.75], 1e-12);
+    assert_within(&found[1], &[0.9375], 1e-12);
+    assert_within(&found[2], &[-0.25, 0.0, 0.25, -0.25], 1e-12);
+    // With a margin of 0.2: 0.2 - t * y.
+    let losses = run(&all, |x| Hinge::new().margin(0.2).reduction(Reduction::Sum).of(&x[0], &x[1]));
+    assert_within(&losses, &[1.7], 1e-12);
 }
