@@ -222,6 +222,8 @@ pub enum PlanError {
     OutsideArena(NodeId),
     /// A value is read by a kernel at a time at which the plan does not keep it.
     ReadWhenDead(NodeId, usize),
+    /// The loops of a kernel load a value that is not among those it is known to read.
+    ReadUnseen(NodeId, usize),
     /// State is overwritten while a later kernel still reads its old value.
     StateLost(NodeId, usize),
     /// State, by position among the inputs, does not get its next value, or gets something else too.
@@ -230,7 +232,7 @@ pub enum PlanError {
 
 /// Proves that no two values that are live at once share memory, that all lie in the arena, that every value lives
 /// as long as it is read, and that state is not overwritten too early and gets its next value. Derives lifetimes anew from
-/// the kernels.
+/// the kernels, and holds what these say that they read to what their loops load.
 pub fn check(
     graph: &Graph,
     kernels: &[Kernel],
@@ -259,6 +261,7 @@ pub fn check(
             }
         }
     }
+    check_reads(kernels, bodies, plan)?;
     for (i, (a, a_bytes, a_lives, _)) in values.iter().enumerate() {
         for (b, b_bytes, b_lives, b_kernel) in &values[i + 1..] {
             let bytes = a_bytes.start < b_bytes.end && b_bytes.start < a_bytes.end;
@@ -280,6 +283,22 @@ pub fn check(
         }
     }
     check_updates(graph, kernels, plan)
+}
+
+/// Every value is written before it is read, and every load is a read that lifetimes count with.
+fn check_reads(kernels: &[Kernel], bodies: &[LoopBody], plan: &MemoryPlan) -> Result<(), PlanError> {
+    for (k, (kernel, body)) in kernels.iter().zip(bodies).enumerate() {
+        // Inputs and constants are there from the beginning.
+        let is_late = |value: &&NodeId| plan.placement(**value).first.is_some_and(|first| first >= k);
+        if let Some(&value) = kernel.reads.iter().find(is_late) {
+            return Err(PlanError::ReadWhenDead(value, k));
+        }
+        let is_known = |value: &NodeId| kernel.reads.contains(value) || kernel.writes.contains(value);
+        if let Some(value) = body.loaded().find(|value| !is_known(value)) {
+            return Err(PlanError::ReadUnseen(value, k));
+        }
+    }
+    Ok(())
 }
 
 /// Each piece of state that an output updates is written once, by a kernel or by a copy; the rest is not written.

@@ -283,6 +283,24 @@ impl LoopBody {
         }
     }
 
+    /// The nodes whose elements are loaded.
+    pub fn loaded(&self) -> impl Iterator<Item = NodeId> {
+        self.values.iter().filter_map(|value| match value.kind {
+            ValueKind::Load { buffer, .. } => Some(self.buffers[buffer]),
+            ValueKind::Constant(_)
+            | ValueKind::Index(_)
+            | ValueKind::InRange { .. }
+            | ValueKind::Unary(..)
+            | ValueKind::Binary(..)
+            | ValueKind::Compare(..)
+            | ValueKind::Logical(..)
+            | ValueKind::Select(..)
+            | ValueKind::Cast(_)
+            | ValueKind::Reduced(_)
+            | ValueKind::Random { .. } => None,
+        })
+    }
+
     /// The index expression of a value, if it has one.
     pub fn index_of(&self, value: ValueId) -> Option<&Affine> {
         match &self.values[value].kind {

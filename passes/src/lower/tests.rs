@@ -283,6 +283,22 @@ fn values_must_live_until_they_are_read() {
 }
 
 #[test]
+fn what_the_loops_load_must_be_known_to_be_read() {
+    let (graph, Lowered { mut schedule, bodies, plan, .. }) = lowered(CHAIN);
+    schedule.kernels[1].reads.clear();
+    let a = named(&graph, "a");
+    assert_eq!(check(&graph, &schedule.kernels, &bodies, &plan), Err(PlanError::ReadUnseen(a, 1)));
+}
+
+#[test]
+fn values_must_be_written_before_they_are_read() {
+    let (graph, Lowered { mut schedule, bodies, plan, .. }) = lowered(CHAIN);
+    let z = named(&graph, "z");
+    schedule.kernels[1].reads.push(z);
+    assert_eq!(check(&graph, &schedule.kernels, &bodies, &plan), Err(PlanError::ReadWhenDead(z, 1)));
+}
+
+#[test]
 fn state_may_not_be_lost() {
     let text = "graph step(%w: f32[30, 30], %x: f32[30, 30]) {
         %e: f32[30, 30] = exp %x
