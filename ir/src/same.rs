@@ -17,7 +17,7 @@ impl Graph {
                 && x.ty() == y.ty()
                 // An input has no operands to pass anything on to, and no line for the mark.
                 && (x.is_detached == y.is_detached || x.op().is_input())
-                && same_op(x.op(), y.op())
+                && x.op().same_as(y.op())
                 && x.operands().iter().map(|o| place[o]).eq(y.operands().iter().map(|o| other_place[o]))
         };
         let outputs = self.outputs().iter().map(|o| (place[&o.value], o.updates));
@@ -34,9 +34,11 @@ fn places(names: &Names) -> HashMap<NodeId, usize> {
     names.order().iter().enumerate().map(|(place, &id)| (id, place)).collect()
 }
 
-/// Equal ops, where a NaN in a constant equals the same NaN and `-0.0` differs from `0.0`.
-fn same_op(a: &Op, b: &Op) -> bool {
-    if let (Op::Dense(a), Op::Dense(b)) = (a, b) { a.same_bits(b) } else { a == b }
+impl Op {
+    /// Equal ops, where a NaN in a constant equals the same NaN and `-0.0` differs from `0.0`.
+    pub fn same_as(&self, other: &Op) -> bool {
+        if let (Op::Dense(a), Op::Dense(b)) = (self, other) { a.same_bits(b) } else { self == other }
+    }
 }
 
 #[cfg(test)]

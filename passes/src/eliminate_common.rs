@@ -60,12 +60,7 @@ fn hash(graph: &Graph, id: NodeId) -> u64 {
 }
 
 fn computes_the_same(graph: &Graph, a: NodeId, b: NodeId) -> bool {
-    same_op(graph.op(a), graph.op(b)) && ordered_operands(graph, a) == ordered_operands(graph, b)
-}
-
-/// Equal ops; constants by their bits, where `TensorData`'s own equality would tell NaN from itself.
-fn same_op(a: &Op, b: &Op) -> bool {
-    if let (Op::Dense(a), Op::Dense(b)) = (a, b) { a.same_bits(b) } else { a == b }
+    graph.op(a).same_as(graph.op(b)) && ordered_operands(graph, a) == ordered_operands(graph, b)
 }
 
 fn ordered_operands(graph: &Graph, id: NodeId) -> Operands {

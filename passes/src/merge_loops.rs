@@ -58,7 +58,7 @@ fn have_one_body(graph: &Graph, a: NodeId, b: NodeId) -> bool {
     let carried = |l: &Loop| l.body.outputs()[..l.n_carried()].to_vec();
     let same_node = |id: NodeId| {
         let is_there = b.body.contains(id);
-        is_there && a.body.op(id) == b.body.op(id) && a.body.operands(id) == b.body.operands(id)
+        is_there && a.body.op(id).same_as(b.body.op(id)) && a.body.operands(id) == b.body.operands(id)
     };
     facts(a) == facts(b)
         && carried(a) == carried(b)
