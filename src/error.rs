@@ -47,7 +47,7 @@ pub enum Error {
         /// The user's call.
         location: &'static Location<'static>,
     },
-    /// No parameter has this name.
+    /// No parameter and no layer has this name.
     #[error("error: the model has no parameter `{name}`\n  --> {location}\n   = it has {}", known.join(", "))]
     UnknownParameter {
         /// The name asked for.

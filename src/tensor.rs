@@ -170,7 +170,7 @@ impl Tensor {
         // A node of its own, so that only this use is cut off and not every use of the value. The simplifier
         // removes it once the gradient is derived.
         let detached = self.record(Op::Reshape(self.shape().clone()), &[]);
-        self.tracer.mark_detached(&detached);
+        self.tracer.set_detached(&detached, true);
         detached
     }
 

@@ -230,6 +230,13 @@ impl Tracer {
         self.in_frame(frame, body)
     }
 
+    /// Traces a function that was given at this line of the user's.
+    pub(crate) fn given_at<R>(&self, location: &'static Location<'static>, body: impl FnOnce() -> R) -> R {
+        let mut frame = self.0.borrow().frame.clone();
+        frame.given = Some(location);
+        self.in_frame(frame, body)
+    }
+
     /// Traces in a scope below the current one: it shows in names, errors and dumps.
     ///
     /// ```
@@ -379,10 +386,10 @@ impl Tracer {
         self.record(Op::Binary(kiln_ir::op::BinaryOp::Add), &[&state, &offset])
     }
 
-    /// Marks a node as one through which no gradient flows.
-    pub(crate) fn mark_detached(&self, tensor: &Tensor) {
+    /// Says whether a node is one through which no gradient flows.
+    pub(crate) fn set_detached(&self, tensor: &Tensor, is_detached: bool) {
         if let Some(id) = tensor.id() {
-            self.0.borrow_mut().graph.node_mut(id).is_detached = true;
+            self.0.borrow_mut().graph.node_mut(id).is_detached = is_detached;
         }
     }
 

@@ -121,7 +121,10 @@ impl<'m> Trainer<'m> {
         let position = self.plan.programs.iter().position(|program| program.name == name);
         let unknown = || {
             let known: Vec<&str> = self.plan.programs.iter().map(|program| &*program.name).collect();
-            let problem = format!("there is no program `{name}`, only {}", known.join(", "));
+            let problem = match known.is_empty() {
+                true => format!("there is no program `{name}`: none was added to the trainer"),
+                false => format!("there is no program `{name}`, only {}", known.join(", ")),
+            };
             Error::Setup { problem, location }
         };
         position.ok_or_else(unknown)
@@ -138,6 +141,7 @@ impl<'m> Trainer<'m> {
         targets: &impl Batch,
     ) -> Result<(f32, TensorData), Error> {
         let batch = [&inputs.tensors()[..], &targets.tensors()[..]];
+        self.check_count(batch[0].len(), Location::caller())?;
         let mut results = self.backend.run(&self.plan, Task::Evaluate, batch)?;
         let prediction = results.pop().expect("an evaluation returns a prediction");
         Ok((results[0].get(0).as_f64() as f32, prediction))
@@ -146,7 +150,9 @@ impl<'m> Trainer<'m> {
     /// The prediction for a batch, as outside of training. Shapes and errors: as [`evaluate`](Trainer::evaluate).
     #[track_caller]
     pub fn predict(&mut self, inputs: &impl Batch) -> Result<TensorData, Error> {
-        let mut results = self.backend.run(&self.plan, Task::Predict, [&inputs.tensors()[..], &[]])?;
+        let inputs = inputs.tensors();
+        self.check_count(inputs.len(), Location::caller())?;
+        let mut results = self.backend.run(&self.plan, Task::Predict, [&inputs, &[]])?;
         Ok(results.pop().expect("a prediction is one tensor"))
     }
 
@@ -164,6 +170,15 @@ impl<'m> Trainer<'m> {
         let results = self.backend.run(&self.plan, Task::Gradients, [&inputs, &targets])?;
         let trained = self.plan.parameters.iter().filter(|parameter| parameter.trained.is_some());
         Ok(trained.map(|p| p.name.clone()).zip(results.into_iter().skip(1)).collect())
+    }
+
+    /// Checks that a batch of any shapes has as many inputs as the trainer was compiled for, if it was.
+    fn check_count(&self, found: usize, location: &'static Location<'static>) -> Result<(), Error> {
+        match self.inputs.0.len() {
+            0 => Ok(()),
+            expected if expected == found => Ok(()),
+            expected => Err(Error::BatchCount { role: "input", expected, found, location }),
+        }
     }
 
     /// Checks a batch against the types the trainer was compiled for; it may have fewer samples.

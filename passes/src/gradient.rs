@@ -46,7 +46,7 @@ pub struct Unreached {
 pub struct Cut {
     /// The node.
     pub node: NodeId,
-    /// The name of its op.
+    /// The name of its op, or `detach`.
     pub op: &'static str,
     /// Why: words that go after "`op` cuts the path: ".
     pub reason: &'static str,
@@ -305,7 +305,8 @@ impl Paths {
                 match self.blocked(graph, id, i) {
                     None => is_after[id.index()] = true,
                     Some(reason) if cuts.last().is_none_or(|cut| cut.node != id) => {
-                        cuts.push(Cut { node: id, op: graph.op(id).name(), reason });
+                        let op = if graph.node(id).is_detached { "detach" } else { graph.op(id).name() };
+                        cuts.push(Cut { node: id, op, reason });
                     }
                     Some(_) => {}
                 }

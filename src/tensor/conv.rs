@@ -199,6 +199,14 @@ impl Tensor {
             true => (self.clone(), geometry.padding),
             false => (self.pad_with(&geometry.padding, options.border), SmallVec::from_elem((0, 0), n)),
         };
+        let reach = |a: usize| (geometry.dilation[a] * weight.shape()[a + 2].saturating_sub(1) + 1) as i64;
+        let there = |a: usize| x.shape()[a + 2] as i64 + padding[a].0 + padding[a].1;
+        if let Some(a) = (0..n).find(|&a| reach(a) > there(a)) {
+            let (reach, there) = (reach(a), there(a));
+            let problem =
+                format!("the kernel reaches over {reach} elements of axis {}, there are {there}", a + 2);
+            return self.refuse_with(("input", self), ("weight", weight), op, &problem);
+        }
         let conv = Conv {
             strides: geometry.stride,
             padding,

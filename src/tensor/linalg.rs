@@ -196,6 +196,11 @@ impl Tensor {
         if right.rank() < 2 || right.shape()[right.rank() - 2] != n {
             return right.refuse("solve_triangular", format!("the right side needs {n} rows"));
         }
+        let batches = [self, right].map(|x| Shape::new(&x.shape()[..x.rank() - 2]));
+        if broadcast_shapes(&batches[0], &batches[1]).is_none() {
+            let problem = format!("batches of {} and {} do not broadcast", batches[0], batches[1]);
+            return self.refuse_with(("matrix", self), ("right", right), "solve_triangular", &problem);
+        }
         self.within("solve_triangular", || {
             if upper {
                 // Both axes turned around it is a lower triangle.

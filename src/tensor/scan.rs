@@ -91,7 +91,8 @@ impl<'a> Scan<'a> {
         };
         let (next, results) = body(&carried, &parts);
         let problem = problem.or_else(|| mismatch(&carried, &next));
-        if let Some(problem) = problem {
+        // Types of poisoned tensors are guesses: what does not fit them is no mistake of its own.
+        if let Some(problem) = problem.filter(|_| !is_poisoned) {
             tracer.at(location, || any.refuse("scan", problem));
             return poisoned(&tracer, &self.carried, &results);
         }

@@ -40,6 +40,9 @@ pub(super) struct Frame {
     pub(super) called: Option<&'static str>,
     /// The user's line that all ops get, if it is pinned.
     pub(super) pinned: Option<&'static Location<'static>>,
+    /// The user's line that handed a function to be called: it stands for lines of the standard library, which is who calls
+    /// `mse` in `loss(mse)`.
+    pub(super) given: Option<&'static Location<'static>>,
 }
 
 /// The value of a parameter at this point of the trace.
@@ -68,7 +71,7 @@ impl Recorder {
             graph: Graph::new(name),
             mistakes: Vec::new(),
             told: None,
-            frame: Frame { scope: Arc::from(""), function: None, called: None, pinned: None },
+            frame: Frame { scope: Arc::from(""), function: None, called: None, pinned: None, given: None },
             training: false,
             parameters: HashMap::new(),
             penalties: Vec::new(),
@@ -81,7 +84,9 @@ impl Recorder {
 
     /// The source of an op at this line: where the frame pins one, that.
     pub(super) fn source(&self, location: &'static Location<'static>) -> Source {
-        Source { location: self.frame.pinned.unwrap_or(location), scope: self.frame.scope.clone() }
+        let location = self.frame.pinned.unwrap_or(location);
+        let given = self.frame.given.filter(|_| is_in_standard_library(location));
+        Source { location: given.unwrap_or(location), scope: self.frame.scope.clone() }
     }
 
     /// Sets the source and the name of the next node.
@@ -101,6 +106,13 @@ impl Recorder {
             (scope, Some(function)) => Some(Arc::from(format!("{scope}.{function}.{op}"))),
         }
     }
+}
+
+/// Whether a line is one of Rust's own library: in a path that the compiler was built in, or in its source where that is
+/// installed.
+fn is_in_standard_library(location: &Location<'_>) -> bool {
+    let file = location.file();
+    file.starts_with("/rustc/") || file.contains("rustlib/src/rust/library/")
 }
 
 impl Emit for Recorder {

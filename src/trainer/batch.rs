@@ -49,7 +49,7 @@ impl Types {
         }
         for (i, (expected, tensor)) in self.0.iter().zip(tensors).enumerate() {
             if expected.dtype != tensor.dtype() || !n_samples.suit(&expected.shape, tensor.shape()) {
-                let (expected, found) = (expected.clone(), tensor.ty());
+                let (expected, found) = (n_samples.of(expected), tensor.ty());
                 return Err(Error::Batch { role: format!("{role} {i}"), expected, found, location });
             }
         }
@@ -76,6 +76,20 @@ impl Samples {
         // A first axis of another extent counts something else than samples.
         let n_expected = if most == known.1 { known.0 } else { most };
         of_sample == found_of_sample && n == n_expected && (n == most || (1..most).contains(&n))
+    }
+}
+
+impl Samples {
+    /// The type that a tensor should have beside those seen before.
+    fn of(&self, compiled_for: &TensorType) -> TensorType {
+        let mut extents = compiled_for.shape.to_vec();
+        if let (Some((n, most)), Some(first)) = (self.n, extents.first_mut())
+            && *first == most
+            && n < most
+        {
+            *first = n;
+        }
+        TensorType::new(compiled_for.dtype, &extents[..])
     }
 }
 

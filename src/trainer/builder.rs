@@ -9,7 +9,7 @@ use super::{Trainer, Types};
 use crate::compile::CompileOptions;
 use crate::eager::CompiledEvaluator;
 use crate::error::Error;
-use crate::nn::{Model, Module};
+use crate::nn::{Model, Module, parameters_of};
 use crate::optim::{Optimizer, Schedule};
 use crate::tensor::Tensor;
 use kiln_ir::TensorType;
@@ -28,6 +28,8 @@ pub struct TrainerBuilder<'m> {
     rules: Rules<'m>,
     schedule: Option<Box<dyn Schedule + 'm>>,
     frozen: Vec<String>,
+    /// Names of parameters or layers that the user gave, and the lines.
+    named: Vec<(String, &'static Location<'static>)>,
     seed: u64,
     threads: usize,
     mode: Mode,
@@ -65,6 +67,7 @@ impl<'m> Trainer<'m> {
             rules: Rules::default(),
             schedule: None,
             frozen: Vec::new(),
+            named: Vec::new(),
             seed: 0,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             mode: Mode::Compiled,
@@ -100,12 +103,24 @@ impl<'m> Trainer<'m> {
 
 impl<'m> TrainerBuilder<'m> {
     /// The loss of a prediction and the one target of a batch: one number.
+    #[track_caller]
     pub fn loss(self, loss: impl Fn(&Tensor, &Tensor) -> Tensor + 'm) -> TrainerBuilder<'m> {
-        self.loss_of(move |prediction, targets| loss(prediction, &targets[0]))
+        let location = Location::caller();
+        self.loss_of(move |prediction, targets| match targets {
+            [target, ..] => loss(prediction, target),
+            [] => prediction.tracer().at(location, || {
+                prediction.refuse("loss", "it is given a target, and the batch has none: see `loss_of`")
+            }),
+        })
     }
 
     /// The loss of a prediction and all targets of a batch: one number.
+    #[track_caller]
     pub fn loss_of(self, loss: impl Fn(&Tensor, &[Tensor]) -> Tensor + 'm) -> TrainerBuilder<'m> {
+        let location = Location::caller();
+        let loss = move |prediction: &Tensor, targets: &[Tensor]| {
+            prediction.tracer().given_at(location, || loss(prediction, targets))
+        };
         TrainerBuilder { loss: Some(Box::new(loss)), ..self }
     }
 
@@ -139,7 +154,9 @@ impl<'m> TrainerBuilder<'m> {
     }
 
     /// How the parameters of one layer, or of a part of the model, follow their gradients: a group of its name.
-    pub fn optimizer_of(self, layer: &'m str, optimizer: impl Optimizer + 'm) -> TrainerBuilder<'m> {
+    #[track_caller]
+    pub fn optimizer_of(mut self, layer: &'m str, optimizer: impl Optimizer + 'm) -> TrainerBuilder<'m> {
+        self.named.push((layer.to_string(), Location::caller()));
         self.group(layer, move |name, _| is_within(name, layer), optimizer)
     }
 
@@ -257,8 +274,11 @@ impl<'m> TrainerBuilder<'m> {
         self
     }
 
-    /// Leaves alone the parameter of this name, or those of the layer of this name.
+    /// Leaves alone the parameter of this name, or those of the layer of this name. That there is one shows when the
+    /// trainer is compiled.
+    #[track_caller]
     pub fn freeze(mut self, name: &str) -> TrainerBuilder<'m> {
+        self.named.push((name.to_string(), Location::caller()));
         self.frozen.push(name.to_string());
         self
     }
@@ -358,6 +378,7 @@ impl<'m> TrainerBuilder<'m> {
         task: Task,
         location: &'static Location<'static>,
     ) -> Result<Trainer<'m>, Error> {
+        check_names(self.module, &self.named)?;
         let frozen = self.frozen;
         let is_frozen = |name: &str| frozen.iter().any(|prefix| is_within(name, prefix));
         let mut groups = self.groups;
@@ -378,6 +399,18 @@ impl<'m> TrainerBuilder<'m> {
         };
         let schedule = self.schedule;
         Ok(Trainer { plan, backend, schedule, inputs, targets, threads: self.threads, task })
+    }
+}
+
+/// Checks that a parameter, or one of a layer, has each of these names.
+fn check_names(module: &dyn Module, named: &[(String, &'static Location<'static>)]) -> Result<(), Error> {
+    if named.is_empty() {
+        return Ok(());
+    }
+    let known: Vec<String> = parameters_of(module).into_iter().map(|(name, _)| name).collect();
+    match named.iter().find(|(layer, _)| !known.iter().any(|name| is_within(name, layer))) {
+        Some((name, location)) => Err(Error::UnknownParameter { name: name.clone(), known, location }),
+        None => Ok(()),
     }
 }
 

@@ -301,7 +301,7 @@ impl<'m> Plan<'m> {
         };
         tracer.set_training(is_training);
         let step = Step::new(self, tracer, state, matches!(task, Task::ProgramWithHealth(_)));
-        let results = match task {
+        let results = tracer.given_at(self.location, || match task {
             Task::Program(index) => (self.programs[index].body)(&step, &inputs),
             Task::ProgramWithHealth(index) => {
                 let mut results = (self.programs[index].body)(&step, &inputs);
@@ -317,7 +317,7 @@ impl<'m> Plan<'m> {
             | Task::AccumulateWithHealth
             | Task::Evaluate
             | Task::Gradients => self.trace_with_loss(&step, task, &inputs, &targets),
-        };
+        });
         tracer.check()?;
         let has_next_state = is_training && task != Task::Gradients;
         let updates = step.finish()?;

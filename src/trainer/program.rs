@@ -275,7 +275,7 @@ impl<'a> Step<'a> {
     fn set(&self, index: usize, value: Tensor) {
         // What was derived from the old value must not be differentiated through when the new one is used.
         if let Some(parameter) = self.plan.parameters.get(index) {
-            self.tracer.mark_detached(&value);
+            self.tracer.set_detached(&value, true);
             self.tracer.rebind_parameter(parameter.id, &value);
         }
         self.changed.borrow_mut().insert(index, value);
@@ -287,6 +287,8 @@ impl<'a> Step<'a> {
             return Err(problem);
         }
         let mut changed = self.changed.take();
+        // No more gradient is derived in this trace: the marks of `set` have no meaning in its text.
+        changed.values().for_each(|value| self.tracer.set_detached(value, false));
         for (index, parameter) in self.plan.parameters.iter().enumerate().filter(|(_, p)| p.is_buffer) {
             let (value, _) = self.tracer.parameter(parameter.id).expect("every parameter is bound");
             if value.id() != self.before[index].id() {

@@ -106,7 +106,7 @@ fn parts_that_are_not_there() {
 
 #[test]
 fn convolutions_that_do_not_fit() {
-    insta::assert_snapshot!(mistakes(&[f32(&[8, 3, 5, 5]), f32(&[6, 4, 3, 3]), f32(&[6, 3, 7, 7])], |x| {
+    insta::assert_snapshot!(mistakes(&[f32(&[8, 3, 5, 5]), f32(&[6, 4, 3, 3]), f32(&[6, 3, 3, 3])], |x| {
         let _ = x[0].conv2d(&x[1], None, ConvOptions::new());
         let _ = x[0].conv1d(&x[1], None, ConvOptions::new());
         let _ = x[0].conv2d(&x[1], None, ConvOptions::new().stride([1, 2, 3]));
@@ -403,4 +403,41 @@ fn an_attention_that_the_model_does_not_list() {
         let _ = kiln::nn::MultiheadAttention::new(8, 2).forward(&x[0]);
     });
     assert!(message.contains("the model uses a parameter that it does not list"), "{message}");
+}
+
+/// Rust's own library calls a function that is handed over by its name: that is not where the user looks.
+#[test]
+fn a_loss_by_its_name_that_does_not_suit_the_target() {
+    let model = mlp();
+    let trainer = Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.1));
+    insta::assert_snapshot!(text(trainer.compile(f32(&[5, 4]), f32(&[6, 2])).map(|_| ())));
+}
+
+#[test]
+fn names_and_batches_that_a_trainer_does_not_know() {
+    let model = mlp();
+    let mut texts = Vec::new();
+    let begun = || Trainer::new(&model).loss(mse).optimizer(Sgd::new(0.1));
+    let (x, y) = (f32(&[5, 4]), f32(&[5, 2]));
+    texts.push(text(begun().freeze("fc9").compile(x.clone(), y.clone()).map(|_| ())));
+    texts.push(text(begun().optimizer_of("fc", Sgd::new(1.0)).compile(x.clone(), y.clone()).map(|_| ())));
+    texts.push(text(begun().compile(x.clone(), ()).map(|_| ())));
+    let mut trainer = begun().compile(x, y).unwrap();
+    let zeros = |shape: &[usize]| TensorData::zeros(&f32(shape));
+    texts.push(text(trainer.run("generate", &zeros(&[5, 4]))));
+    texts.push(text(trainer.step(&zeros(&[3, 4]), &zeros(&[5, 2]))));
+    texts.push(text(trainer.evaluate(&zeros(&[5, 4]), &())));
+    texts.push(text(trainer.predict(&())));
+    insta::assert_snapshot!(texts.join("\n\n"));
+}
+
+#[test]
+fn kernels_and_batches_of_matrices_that_do_not_fit() {
+    let types = [f32(&[1, 4, 2, 2]), f32(&[4, 4, 3, 3]), f32(&[2, 3, 3]), f32(&[5, 3, 1])];
+    insta::assert_snapshot!(mistakes(&types, |x| {
+        let _ = x[0].conv2d(&x[1], None, ConvOptions::new());
+        let _ = x[0].conv2d(&x[1], None, ConvOptions::new().dilation(2).padding(1));
+        let _ = x[2].solve_triangular(&x[3], false, false);
+        let _ = x[2].cholesky_solve(&x[3], true);
+    }));
 }
