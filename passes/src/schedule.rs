@@ -85,9 +85,9 @@ pub fn may_write_over(graph: &Graph, kernel: &Kernel, body: &LoopBody, old: Node
         }
         // A line is read along its axis and written there by rank.
         KernelKind::Sort(_) => true,
-        KernelKind::Loop => false,
+        KernelKind::Loop | KernelKind::WindowPut(_) => false,
         KernelKind::Repeat(looped) => return loop_bodies::may_carry_over(graph, looped, old, new),
-        KernelKind::ScatterAdd(_) | KernelKind::WindowPut(_) | KernelKind::Cumulative(_) => true,
+        KernelKind::ScatterAdd(_) | KernelKind::Cumulative(_) => true,
     };
     !in_other_order && body.may_overwrite(old, new)
 }

@@ -40,17 +40,24 @@ impl LoopBody {
     /// Whether the memory of `old`, which the loops read, may also be that of `new`, which they write: every element is
     /// read for the last time before, or in the same step as, its place is written.
     pub fn may_overwrite(&self, old: NodeId, new: NodeId) -> bool {
-        let Some(store) = self.stores.iter().find(|store| self.buffers[store.buffer] == new) else {
-            return false;
-        };
+        let stores = || self.stores.iter().filter(|store| self.buffers[store.buffer] == new);
+        // Stores write each element once, all of them together: what is read at the place of one of them is overwritten
+        // in that step and in no other.
         let same_place = self.values.iter().all(|value| match &value.kind {
-            ValueKind::Load { buffer, address } => self.buffers[*buffer] != old || *address == store.address,
+            ValueKind::Load { buffer, address } => {
+                self.buffers[*buffer] != old || stores().any(|store| *address == store.address)
+            }
             _ => true,
         });
-        if !same_place || self.accumulate.is_some() {
+        if !same_place || self.accumulate.is_some() || stores().next().is_none() {
             return false;
         }
         let segments = self.segments(|_| false);
+        stores().all(|store| self.is_last_step(store, &segments))
+    }
+
+    /// Whether nothing is read that lies where this store writes, after the step in which it does.
+    fn is_last_step(&self, store: &Store, segments: &[usize]) -> bool {
         if store.per_row {
             // Stores per row are all after the phases; among themselves they are cut at block primitives too.
             let rows = self.stores.iter().filter(|s| s.per_row).map(|s| segments[s.value]);

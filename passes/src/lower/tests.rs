@@ -253,6 +253,26 @@ fn values_that_live_at_once_may_not_overlap() {
     assert_eq!(after(CHAIN, same_place(z, a, 64)), Err(PlanError::Overlap(a, z)));
 }
 
+/// Windows side by side are read before the gradient is put in their place; those that overlap are not.
+#[test]
+fn gradients_of_pooling_may_lie_where_the_image_did() {
+    let overlaps = |windows: &str, size: usize| {
+        let text = format!(
+            "graph pool(%a: f32[2, 8, 8], %dy: f32[2, {size}, {size}]) {{
+                %x: f32[2, 8, 8] = cumulative_sum %a {{ axis = 1 }}
+                %d: f32[2, 8, 8] = window_put %x, %dy {{ {windows} }}
+                %z: f32[2, 8, 8] = cumulative_sum %d {{ axis = 1 }}
+                return %z
+            }}"
+        );
+        let (graph, Lowered { plan, .. }) = lowered(&text);
+        let [x, d] = ["x", "d"].map(|name| plan.placement(named(&graph, name)).place);
+        x == d
+    };
+    assert!(overlaps("sizes = [2, 2], strides = [2, 2]", 4));
+    assert!(!overlaps("sizes = [2, 2], strides = [1, 1]", 7));
+}
+
 #[test]
 fn values_may_not_leave_the_arena() {
     let (graph, _) = lowered(CHAIN);
