@@ -53,6 +53,37 @@ impl Slot {
     }
 }
 
+/// A number that an optimizer was given, and what it may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Setting {
+    /// Its name, as PyTorch calls it.
+    pub name: &'static str,
+    /// What it is.
+    pub value: f64,
+    /// Whether it must be less than 1, as the share of the past in an average.
+    pub below_one: bool,
+}
+
+impl Setting {
+    /// A number that must not be negative.
+    pub fn size(name: &'static str, value: f64) -> Setting {
+        Setting { name, value, below_one: false }
+    }
+
+    /// A number that must be in `[0, 1)`.
+    pub fn share(name: &'static str, value: f64) -> Setting {
+        Setting { name, value, below_one: true }
+    }
+
+    /// What is wrong with it. NaN is, everywhere.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let Setting { name, value, below_one } = *self;
+        let is_right = value >= 0.0 && !(below_one && value >= 1.0);
+        let wanted = if below_one { "in [0, 1)" } else { "a number that is not negative" };
+        (!is_right).then(|| format!("`{name}` is {value}; it must be {wanted}"))
+    }
+}
+
 /// A gradient with the pull of a weight decay to zero.
 #[track_caller]
 fn decayed(gradient: &Tensor, parameter: &Tensor, weight_decay: f64) -> Tensor {
@@ -75,6 +106,11 @@ pub trait Optimizer {
 
     /// The learning rate to start with.
     fn learning_rate(&self) -> f64;
+
+    /// The other numbers that it was given, which are checked before anything is compiled; the learning rate always is.
+    fn settings(&self) -> Vec<Setting> {
+        Vec::new()
+    }
 
     /// What is kept for each parameter.
     fn slots(&self) -> Vec<Slot>;

@@ -1,6 +1,6 @@
 //! Adadelta.
 
-use super::{Optimizer, Slot, Updated, decayed};
+use super::{Optimizer, Setting, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -58,6 +58,14 @@ impl Optimizer for Adadelta {
 
     fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::size("eps", self.eps),
+            Setting::size("weight_decay", self.weight_decay),
+            Setting::share("rho", self.rho),
+        ]
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -1,6 +1,6 @@
 //! Adagrad.
 
-use super::{Optimizer, Slot, Updated, decayed};
+use super::{Optimizer, Setting, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -62,6 +62,15 @@ impl Optimizer for Adagrad {
 
     fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::size("lr_decay", self.lr_decay),
+            Setting::size("weight_decay", self.weight_decay),
+            Setting::size("initial_accumulator_value", self.initial),
+            Setting::size("eps", self.eps),
+        ]
     }
 
     fn slots(&self) -> Vec<Slot> {

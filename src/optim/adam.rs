@@ -1,6 +1,6 @@
 //! Adam and AdamW.
 
-use super::{Optimizer, Slot, Updated, decayed};
+use super::{Optimizer, Setting, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -73,6 +73,15 @@ impl Settings {
         Updated { parameter, slots: [m, v].into_iter().chain(greatest).collect() }
     }
 
+    fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::share("beta1", self.beta1),
+            Setting::share("beta2", self.beta2),
+            Setting::size("eps", self.eps),
+            Setting::size("weight_decay", self.weight_decay),
+        ]
+    }
+
     fn slots(&self) -> Vec<Slot> {
         // The names of PyTorch's optimizer state.
         let mut slots = vec![Slot::new("exp_avg", 0.0), Slot::new("exp_avg_sq", 0.0)];
@@ -115,6 +124,10 @@ impl Optimizer for Adam {
 
     fn learning_rate(&self) -> f64 {
         self.0.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        self.0.settings()
     }
 
     fn slots(&self) -> Vec<Slot> {
@@ -164,6 +177,10 @@ impl Optimizer for AdamW {
 
     fn learning_rate(&self) -> f64 {
         self.0.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        self.0.settings()
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -1,6 +1,6 @@
 //! Lion: the sign of a momentum.
 
-use super::{Optimizer, Slot, Updated, decayed};
+use super::{Optimizer, Setting, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -51,6 +51,14 @@ impl Optimizer for Lion {
 
     fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::share("beta1", self.beta1),
+            Setting::share("beta2", self.beta2),
+            Setting::size("weight_decay", self.weight_decay),
+        ]
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -1,6 +1,6 @@
 //! NAdam: Adam with Nesterov's momentum.
 
-use super::{Optimizer, Slot, Updated, decayed};
+use super::{Optimizer, Setting, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -72,6 +72,16 @@ impl Optimizer for NAdam {
 
     fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::share("beta1", self.beta1),
+            Setting::share("beta2", self.beta2),
+            Setting::size("eps", self.eps),
+            Setting::size("weight_decay", self.weight_decay),
+            Setting::size("momentum_decay", self.momentum_decay),
+        ]
     }
 
     fn slots(&self) -> Vec<Slot> {

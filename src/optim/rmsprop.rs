@@ -1,6 +1,6 @@
 //! RMSprop.
 
-use super::{Optimizer, Slot, Updated, decayed};
+use super::{Optimizer, Setting, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -72,6 +72,15 @@ impl Optimizer for RmsProp {
 
     fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        vec![
+            Setting::size("alpha", self.alpha),
+            Setting::size("eps", self.eps),
+            Setting::size("weight_decay", self.weight_decay),
+            Setting::size("momentum", self.momentum),
+        ]
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Optimizer, Slot, Updated, decayed};
+use super::{Optimizer, Setting, Slot, Updated, decayed};
 use crate::tensor::Tensor;
 use kiln_ir::DType;
 
@@ -64,6 +64,10 @@ impl Optimizer for Sgd {
 
     fn learning_rate(&self) -> f64 {
         self.learning_rate
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        vec![Setting::size("momentum", self.momentum), Setting::size("weight_decay", self.weight_decay)]
     }
 
     fn slots(&self) -> Vec<Slot> {

@@ -10,7 +10,7 @@ use crate::compile::CompileOptions;
 use crate::eager::CompiledEvaluator;
 use crate::error::Error;
 use crate::nn::{Model, Module, parameters_of};
-use crate::optim::{Optimizer, Schedule};
+use crate::optim::{Optimizer, Schedule, Setting};
 use crate::tensor::Tensor;
 use kiln_ir::TensorType;
 use std::cell::RefCell;
@@ -386,6 +386,7 @@ impl<'m> TrainerBuilder<'m> {
             groups.insert(0, Group { name: MAIN_GROUP.to_string(), takes: None, optimizer });
         }
         let (module, forward, programs, rules) = (self.module, self.forward, self.programs, self.rules);
+        check_numbers(&groups, &rules).map_err(|problem| Error::Setup { problem, location })?;
         let parts = Parts { module, forward, loss, programs, groups, rules, seed: self.seed, location };
         let plan = Plan::new(parts, is_frozen)?;
         let options = CompileOptions { profile: self.profile, ..CompileOptions::new(0, self.threads)? };
@@ -399,6 +400,24 @@ impl<'m> TrainerBuilder<'m> {
         };
         let schedule = self.schedule;
         Ok(Trainer { plan, backend, schedule, inputs, targets, threads: self.threads, task })
+    }
+}
+
+/// Errors: the first number of an optimizer or of a rule that cannot be.
+fn check_numbers(groups: &[Group<'_>], rules: &Rules<'_>) -> Result<(), String> {
+    for group in groups {
+        let optimizer = &group.optimizer;
+        let mut settings = vec![Setting::size("lr", optimizer.learning_rate())];
+        settings.extend(optimizer.settings());
+        if let Some(problem) = settings.iter().find_map(Setting::problem) {
+            return Err(format!("optimizer `{}`: {problem}", optimizer.name()));
+        }
+    }
+    let clip_norm = rules.clip_norm.map(|norm| Setting::size("clip_norm", norm));
+    let clip_value = rules.clip_value.map(|value| Setting::size("clip_value", value));
+    match clip_norm.into_iter().chain(clip_value).find_map(|setting| setting.problem()) {
+        Some(problem) => Err(problem),
+        None => Ok(()),
     }
 }
 
