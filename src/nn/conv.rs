@@ -110,8 +110,8 @@ impl<const N: usize> Model for Conv<N> {
 /// A transposed convolution over `N` spatial axes: what the gradient of a convolution does.
 ///
 /// Parameters: `weight: [in, out / groups, kernel..]`, `bias: [out]`, drawn as PyTorch does. Input `[n, in, spatial..]`, or
-/// `[in, spatial..]` of a single sample, output `[n, out, spatial..]` likewise with `(extent - 1) * stride - 2 * padding + dilation * (kernel - 1) + output padding + 1`
-/// along each spatial axis. Source: Dumoulin and Visin, *A Guide to Convolution Arithmetic for Deep Learning*, 2016,
+/// `[in, spatial..]` of a single sample, output `[n, out, spatial..]` likewise with
+/// `(extent - 1) * stride - 2 * padding + dilation * (kernel - 1) + output padding + 1` along each spatial axis. Source: Dumoulin and Visin, *A Guide to Convolution Arithmetic for Deep Learning*, 2016,
 /// chapter 4.
 #[derive(Debug)]
 pub struct ConvTranspose<const N: usize> {

@@ -285,19 +285,9 @@ impl LoopBody {
 
     /// The nodes whose elements are loaded.
     pub fn loaded(&self) -> impl Iterator<Item = NodeId> {
-        self.values.iter().filter_map(|value| match value.kind {
-            ValueKind::Load { buffer, .. } => Some(self.buffers[buffer]),
-            ValueKind::Constant(_)
-            | ValueKind::Index(_)
-            | ValueKind::InRange { .. }
-            | ValueKind::Unary(..)
-            | ValueKind::Binary(..)
-            | ValueKind::Compare(..)
-            | ValueKind::Logical(..)
-            | ValueKind::Select(..)
-            | ValueKind::Cast(_)
-            | ValueKind::Reduced(_)
-            | ValueKind::Random { .. } => None,
+        self.values.iter().filter_map(|value| {
+            let ValueKind::Load { buffer, .. } = value.kind else { return None };
+            Some(self.buffers[buffer])
         })
     }
 

@@ -1,5 +1,6 @@
-//! Shapes a loop nest for execution: drops indices that nothing uses and axes of one element, merges neighbouring axes that every address walks as
-//! one, splits the last where its index is divided, and chooses the axis that vectors run along.
+//! Shapes a loop nest for execution: drops indices that nothing uses and axes of one element, merges neighbouring axes
+//! that every address walks as one, splits the last where its index is divided, and chooses the axis that vectors run
+//! along.
 
 use super::affine::{Affine, Derived, Variable};
 use super::body::*;

@@ -1,4 +1,5 @@
-//! Splits an axis where index expressions divide it, a reduced one too: the row of a group norm is one channel after another.
+//! Splits an axis where index expressions divide it, a reduced one too: the row of a group norm is one channel after
+//! another.
 //!
 //! A value of shape `[n, 384]` that is put together from three of `[n, 4, 32]` is read at `j / 32 mod 4` and `j mod 32`, from
 //! one of three places: element by element. As two axes of 12 and 32 the same walk has neither divisions nor conditions

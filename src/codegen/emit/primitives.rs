@@ -9,6 +9,14 @@ use kiln_ir::DType;
 use kiln_ir::op::{BinaryOp, UnaryOp};
 use kiln_passes::loops::{Affine, ValueId};
 
+/// Symbol and address of a routine, whatever its signature.
+macro_rules! entry {
+    ($routine:expr) => {{
+        let routine = $routine;
+        (routine.symbol, routine.function as *const u8)
+    }};
+}
+
 impl Emitter<'_, '_> {
     /// Calls the scalar form of a block primitive: for values of which there is one per row.
     pub(super) fn call_scalar(&mut self, dtype: DType, routine: Routine, operands: &[Value]) -> Value {
@@ -71,14 +79,8 @@ impl Emitter<'_, '_> {
     pub fn exp_sum_function(&mut self, dtype: DType) -> FuncRef {
         let (isa, float) = (self.target.kernels, float_type(dtype));
         let (name, address) = match dtype {
-            DType::F32 => {
-                let routine = math::rows_f32(isa).exp_sum;
-                (routine.symbol, routine.function as *const u8)
-            }
-            _ => {
-                let routine = math::rows_f64(isa).exp_sum;
-                (routine.symbol, routine.function as *const u8)
-            }
+            DType::F32 => entry!(math::rows_f32(isa).exp_sum),
+            _ => entry!(math::rows_f64(isa).exp_sum),
         };
         self.symbols.import(self.b.func, name, address, &[I64, I64, I64, float, float], &[float])
     }
@@ -101,36 +103,18 @@ pub enum Routine {
 impl Routine {
     fn scalar(self, isa: crate::kernels::isa::Isa, dtype: DType) -> (&'static str, *const u8) {
         match (self, dtype) {
-            (Routine::Unary(op), DType::F32) => {
-                let routine = math::unary_scalar_f32(isa, math_op(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-            (Routine::Unary(op), _) => {
-                let routine = math::unary_scalar_f64(isa, math_op(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-            (Routine::Binary(op), DType::F32) => {
-                let routine = math::binary_scalar_f32(isa, math_op2(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-            (Routine::Binary(op), _) => {
-                let routine = math::binary_scalar_f64(isa, math_op2(op));
-                (routine.symbol, routine.function as *const u8)
-            }
+            (Routine::Unary(op), DType::F32) => entry!(math::unary_scalar_f32(isa, math_op(op))),
+            (Routine::Unary(op), _) => entry!(math::unary_scalar_f64(isa, math_op(op))),
+            (Routine::Binary(op), DType::F32) => entry!(math::binary_scalar_f32(isa, math_op2(op))),
+            (Routine::Binary(op), _) => entry!(math::binary_scalar_f64(isa, math_op2(op))),
         }
     }
 
     /// Symbol and address of the form that scales and shifts its operand.
     fn affine(self, isa: crate::kernels::isa::Isa, dtype: DType) -> (&'static str, *const u8) {
         match (self, dtype) {
-            (Routine::Unary(op), DType::F32) => {
-                let routine = math::affine_f32(isa, math_op(op));
-                (routine.symbol, routine.function as *const u8)
-            }
-            (Routine::Unary(op), _) => {
-                let routine = math::affine_f64(isa, math_op(op));
-                (routine.symbol, routine.function as *const u8)
-            }
+            (Routine::Unary(op), DType::F32) => entry!(math::affine_f32(isa, math_op(op))),
+            (Routine::Unary(op), _) => entry!(math::affine_f64(isa, math_op(op))),
             (Routine::Binary(op), _) => unreachable!("`{}` has two operands", op.name()),
         }
     }
