@@ -274,6 +274,20 @@ fn lion_follows_the_sign_of_its_momentum() {
 }
 
 #[test]
+fn lion_is_that_of_optax() {
+    // optax 0.2.8, lion(0.01, 0.9, 0.99, weight_decay=0.1); lion-pytorch 0.2.5 says the same to 1e-7.
+    check_path(
+        Lion::new(0.01).weight_decay(0.1),
+        [
+            [0.989000022, 1.008999944],
+            [0.978011012, 0.997990966],
+            [0.98703301, 0.986992955],
+            [0.976045966, 0.996005952],
+        ],
+    );
+}
+
+#[test]
 fn gradients_are_clipped_as_by_pytorch() {
     // torch.nn.utils.clip_grad_norm_([p], 0.7) before SGD(p, 0.1)
     assert_path(
